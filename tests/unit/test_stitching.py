@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flopline.clean import Cleaned, clean
+from flopline.clean.stitching import stitch
 from flopline.errors import FloplineError
 from flopline.ingesting import FACTS, FILES, RAW_CURVES, Ingested, ingest
 from flopline.schema import DROPPED, conform
@@ -284,3 +286,11 @@ def logged(steps: range, loss: Callable[[int], float]) -> str:
     return "".join(
         json.dumps({"step": s, "tokens": 1e6 * s, "loss": loss(s)}) + "\n" for s in steps
     )
+
+
+def test_attempts_that_were_begun_anew_are_told_by_where_they_ended() -> None:
+    clock = np.array([*range(1, 6), *range(1, 10)], dtype=float)
+    none = np.zeros(len(clock), dtype=np.int64)
+    stitched = stitch(none, none, none, np.arange(len(clock)), clock, 9 - clock / 10)
+    assert stitched.begun_anew == {0: [5.0]}
+    assert not stitched.attempts

@@ -650,3 +650,37 @@ def test_pictures_in_names_are_written_as_they_are(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_the_speed_of_a_step_is_no_compute_so_far(name: str, flops: object) -> None:
     assert row_columns(["step", "loss", name]).get("flops") == flops
+
+
+ATTEMPTS = (range(50, 550, 50), range(100, 1100, 100))
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "log"])
+@pytest.mark.parametrize(("ours", "key"), [("params", "n_params"), ("horizon_steps", "max_steps")])
+def test_several_runs_in_one_log_are_asked_about(
+    tmp_path: Path, ending: str, ours: str, key: str
+) -> None:
+    lines = []
+    for number, steps in enumerate(ATTEMPTS, 1):
+        rows = [{"step": step, "tokens": step * 4096, "loss": 9 - step / 200} for step in steps]
+        for row in [{key: number * 12_345_678}, *rows]:
+            pairs = " ".join(f"{name}: {value}" for name, value in row.items())
+            lines.append(json.dumps(row) if ending == "jsonl" else pairs)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / f"logs/a.{ending}").write_text("\n".join(lines))
+    made = draft(survey(tmp_path / "logs", tmp_path), "s", {}, "s.csv", tmp_path)
+    assert yaml.safe_load(made.study)["source"]["runs"]["from_log"][ours] == "TODO"
+    asked = next(line for line in made.missing if line.startswith(ours))
+    assert f"'{key}' is 12345678 and 24691356 in logs/a.{ending}" in asked
+
+
+@pytest.mark.parametrize(("begin", "is_noted"), [(50, True), (450, False)])
+def test_a_log_that_begins_again_may_hold_several_runs(
+    tmp_path: Path, begin: int, is_noted: bool
+) -> None:
+    steps = [*range(50, 550, 50), *range(begin, 1050, 50)]
+    rows = "".join(f"{step},{step * 4096},{9 - step / 200}\n" for step in steps)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/a.csv").write_text("step,tokens,loss\n" + rows)
+    made = draft(survey(tmp_path / "logs", tmp_path), "s", {}, "s.csv", tmp_path)
+    assert ("a.csv begins again" in " ".join(made.notes)) == is_noted

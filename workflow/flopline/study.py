@@ -43,6 +43,15 @@ MOST_VALUES = 1_000_000
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
+def _waiting(document: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """The keys of a study file that still say TODO, those within others by dots."""
+    for key, value in document.items():
+        if value == TODO:
+            yield f"{above}{key}"
+        elif isinstance(value, dict):
+            yield from _waiting(value, f"{above}{key}.")
+
+
 def study_name(folder: Path) -> str:
     """The name of a study that is called after a folder."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name)
@@ -79,7 +88,7 @@ def load_study(config: Mapping[str, object], root: Path, schemas: Path) -> Study
     if not isinstance(study, dict):
         what = "is empty" if study is None else "does not consist of `key: value` lines"
         raise FloplineError(f"{path} {what}: a study needs a title, a source, families, targets.")
-    waiting = [key for key, value in study.items() if value == TODO]
+    waiting = list(_waiting(study))
     if waiting:
         raise FloplineError(
             f"{path}: {' and '.join(f'`{key}`' for key in waiting)} still "

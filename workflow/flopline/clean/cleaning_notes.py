@@ -28,7 +28,7 @@ def notes(runs: pd.DataFrame, study: StudyDocument) -> list[str]:
             runs["late"],
             "rows were logged after later steps though nothing was restarted, first at {}; they "
             "have their places by their steps, and those whose step was there or whose loss does "
-            "not fit are dropped",
+            "not fit are dropped; if a log holds several runs, put each into a file of its own",
         ),
         _places(
             runs["rounded"],
@@ -42,6 +42,7 @@ def notes(runs: pd.DataFrame, study: StudyDocument) -> list[str]:
             "steps stand there again with another loss, as where several processes log, most "
             "apart at {}; the first of each counts",
         ),
+        _begun_anew(runs),
         _same_beginnings(runs),
         _pieces(runs),
         _spikes(runs, study["cleaning"]),
@@ -108,6 +109,19 @@ def _unread(first: pd.Series, options: Mapping[str, Any]) -> str:
 def _converted(done: pd.Series) -> list[str]:
     """What was done to losses to have them in the study's unit, each kind once."""
     return [f"in {count(n, 'run')} {what}" for what, n in done.value_counts().sort_index().items()]
+
+
+def _begun_anew(runs: pd.DataFrame) -> str:
+    """Kept runs whose log begins again from its first step: what stands before it may be a run."""
+    kept = runs[(runs["status"] == KEPT) & runs["begun_anew"].notna()]
+    if kept.empty:
+        return ""
+    first = kept.iloc[0]
+    return (
+        f"{count(len(kept), 'run')} begin again from their first step within one log, as after a "
+        f"restart (first '{first['run']}', after {first['begun_anew']}), and the last attempt "
+        "counts alone: if the attempts are several runs, put each into a file of its own"
+    )
 
 
 def _same_beginnings(runs: pd.DataFrame) -> str:

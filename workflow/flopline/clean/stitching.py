@@ -55,8 +55,8 @@ class Overlap:
 class Stitched:
     """Per row: the restarts before it, whether it was logged again, whether it came late.
 
-    Per run: its overlap, and, where its rows are those of several runs from their first step to
-    one last step, how many.
+    Per run: its overlap, where its rows are those of several runs from their first step to one last
+    step, how many, and at which clocks attempts ended that were begun again from their first step.
     """
 
     segment: NDArray[np.int32]
@@ -64,6 +64,7 @@ class Stitched:
     late: Bools
     overlaps: dict[int, Overlap]
     attempts: dict[int, int]
+    begun_anew: dict[int, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +118,15 @@ def stitch(
     late = np.zeros(count, dtype=bool)
     overlaps: dict[int, Overlap] = {}
     attempts: dict[int, int] = {}
+    begun_anew: dict[int, list[float]] = {}
     for code in _restarted_runs(run, split, piece, clock):
         low, high = (int(place) for place in np.searchsorted(run, [code, code + 1]))
         here = slice(low, high)
         time = piece[here] * _LINES + line[here]
-        events, came_late, begun = _restarts(split[here], piece[here], time, clock[here])
+        events, came_late, going = _restarts(split[here], piece[here], time, clock[here])
+        begun = 1 + sum(end >= going.there[-1] for end in going.ends) if going.there else 0
+        if going.ends:
+            begun_anew[code] = going.ends
         late[here] = came_late
         for number in np.unique(split[here]).tolist():
             rows = np.flatnonzero(split[here] == number) + low
@@ -139,7 +144,7 @@ def stitch(
         # The same log twice over is no second run.
         if begun > 1 and code in overlaps and overlaps[code].median > 0:
             attempts[code] = begun
-    return Stitched(segment, superseded, late & ~superseded, overlaps, attempts)
+    return Stitched(segment, superseded, late & ~superseded, overlaps, attempts, begun_anew)
 
 
 def _restarted_runs(run: Ints, split: Ints, piece: Ints, clock: Floats) -> list[int]:
@@ -159,8 +164,8 @@ Event = tuple[int, float, int]
 
 def _restarts(
     split: Ints, piece: Ints, time: Ints, clock: Floats
-) -> tuple[list[Event], Bools, int]:
-    """The restarts of one run, its late rows, and how many attempts went all the way.
+) -> tuple[list[Event], Bools, _Going]:
+    """The restarts of one run, its late rows, and where its densest split stood at its end.
 
     Where each split has files of its own, these tell of no other split.
     """
@@ -177,18 +182,18 @@ def _restarts(
         begun_pieces.add(of)
     splits, counts = np.unique(split[known], return_counts=True)
     if not splits.size:
-        return events, late, 0
+        return events, late, _Going()
     densest = int(splits[np.argmax(counts)])
-    begun = 0
+    of_densest = _Going()
     for number in [densest, *(s for s in splits.tolist() if s != densest)]:
         rows = np.flatnonzero((split == number) & known)
         common = sorted((e[0], e[1]) for e in events if e[2] in (EVERY_SPLIT, number))
         begun_at, going = _judged(rows, time, clock, common, late)
         applies = EVERY_SPLIT if number == densest and not apart else number
         events += [(int(time[first]), float(clock[first]), applies) for first in begun_at]
-        if number == densest and going.there:
-            begun = 1 + sum(end >= going.there[-1] for end in going.ends)
-    return events, late, begun
+        if number == densest:
+            of_densest = going
+    return events, late, of_densest
 
 
 def _has_files_of_one_split(split: Ints, piece: Ints) -> bool:

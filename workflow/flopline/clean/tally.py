@@ -33,6 +33,7 @@ TALLY: Final = {
     "fall": "string",
     "not_finite": "string",
     "attempts": "string",
+    "begun_anew": "string",
     "early_end": "string",
     "late": "string",
     "dropped_for": "string",
@@ -48,7 +49,8 @@ TALLY: Final = {
 """`tokens`, `flops` and `loss` are those of the run's end, `lowest` its lowest loss and `reached`
 its most tokens in any split. `overlap`, `doubles`, `fall`, `not_finite`, `attempts` and
 `early_end` are sentences on a run that is to be set aside; `late`, `clock_reset`, `negative_lr`
-and `beyond_int64` name the first row of that kind, `repeats` the step whose losses differ most.
+and `beyond_int64` name the first row of that kind, `repeats` the step whose losses differ most,
+`begun_anew` where attempts ended that were begun again from their first step.
 `splits` are those that have a row, with a BETWEEN between them, and `begins` holds the first losses
 of the study's split."""
 
@@ -108,6 +110,10 @@ def tally(of: SortedRows, study: StudyDocument) -> pd.DataFrame:
                 "doubles": [_double(of.doubles.get(i), tolerance) for i in range(runs)],
                 "repeats": [_repeat(of.doubles.get(i)) for i in range(runs)],
                 "attempts": _attempts(rows, kept, of.stitched.attempts, names),
+                "begun_anew": [
+                    " and ".join(f"{end:,.0f}" for end in of.stitched.begun_anew.get(i, [])) or None
+                    for i in range(runs)
+                ],
                 "early_end": _first_of(
                     _ends_early(rows, kept, of.gone, names, study["loss_split"]),
                     going_on(rows, kept, dropped, names, study["loss_split"]),

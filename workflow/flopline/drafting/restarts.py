@@ -120,6 +120,36 @@ def told(pieces: Mapping[str, str], table: str | None) -> list[str]:
     ]
 
 
+ATTEMPT: Final = 3
+"""Rows that make an attempt at a run, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """Where the clock of a log goes back: the last clock before, and whether to its beginning."""
+
+    ends: Sequence[float]
+    anew: bool
+
+
+def attempts_in(rows: pd.DataFrame) -> Attempts:
+    """The attempts that a log holds by the steps (or tokens) of its densest split, in their order.
+
+    Rows that go back one by one, as of an evaluation that was logged late, are no attempts.
+    """
+    clock = next((n for n in ("step", "tokens") if n in rows and rows[n].notna().any()), None)
+    if clock is None:
+        return Attempts([], anew=False)
+    split = rows["split"].astype("string").fillna("")
+    at = rows.loc[split == split.mode().iloc[0], clock].dropna().to_numpy(float)
+    apart = np.diff(at)
+    back = np.flatnonzero(apart < 0) + 1
+    if not back.size or any(len(part) < ATTEMPT for part in np.split(at, back)):
+        return Attempts([], anew=False)
+    first = at[0] + GAP * float(np.median(apart[apart > 0]))
+    return Attempts(at[back - 1].tolist(), anew=bool((at[back] < first).all()))
+
+
 def _question(curve: LogCurve, before: Sequence[LogCurve]) -> str:
     where = f"{curve.path} begins at {curve.clock[0]:,.0f}, as after a restart or in a branch"
     log = before[0].path if len(before) == 1 else "a log that is here"

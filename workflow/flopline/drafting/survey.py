@@ -32,7 +32,7 @@ from flopline.drafting.columns import (
 )
 from flopline.drafting.naming import last_of_checkpoints, run_names, runs_by_path
 from flopline.drafting.perplexities import unit_beside
-from flopline.drafting.restarts import LogCurve, pieces_of
+from flopline.drafting.restarts import LogCurve, attempts_in, pieces_of
 from flopline.drafting.sidecars import NAMES as SIDECARS
 from flopline.drafting.sidecars import facts_of
 from flopline.errors import FloplineError
@@ -104,6 +104,15 @@ class LogCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Changing:
+    """A fact of runs that changes within the log `path`: under which `key`, and its `values`."""
+
+    path: str
+    key: str
+    values: Sequence[object]
+
+
+@dataclass(frozen=True, slots=True)
 class LogGroup:
     """Logs of one format with the same columns, and what they say.
 
@@ -114,7 +123,8 @@ class LogGroup:
     `optional` which columns some of the logs lack, `runs` which runs a column of them names,
     `pieces` by path the run of those that go on where another ends, `in_bits` the splits whose
     perplexity says that their losses are in bits, `decimal` what parts the fractions of numbers,
-    `counted_from_nought` whether rows without a step have an epoch that begins with 0.
+    `counted_from_nought` whether rows without a step have an epoch that begins with 0, `changing`
+    the facts that tell several runs in one log apart.
     """
 
     format: str
@@ -136,6 +146,7 @@ class LogGroup:
     in_bits: Sequence[str] = ()
     decimal: str = "."
     counted_from_nought: bool = False
+    changing: Mapping[str, Changing] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -495,6 +506,8 @@ def _group(
     with_number: dict[str, bool] = {}
     curves: list[LogCurve] = []
     decimal, unplaced, moving_step = ".", False, ""
+    changing: dict[str, Changing] = {}
+    begun_anew: dict[str, Sequence[float]] = {}
     run_column, run_values = _told_by_column(name, [root / path for path in paths])
     of_run: dict[str, MappedColumn] = {"run": run_column} if run_column else {}
     for path in paths:
@@ -526,6 +539,11 @@ def _group(
                 columns, rows = {**columns, "step": moving_step}, reading.rows
         if FORMATS[name].several_runs:
             run_values += [run for run in map(str, rows["run"].unique()) if run not in run_values]
+        elif not run_column and (attempts := attempts_in(rows)).ends:
+            if attempts.anew:
+                begun_anew[path] = attempts.ends
+            if not changing:
+                changing = _changing(path, root, name, len(attempts.ends) + 1)
         if not of_split and (curve := LogCurve.of(path, rows)) is not None:
             curves.append(curve)
         for split, loss in rows.groupby("split", observed=True)["loss"]:
@@ -578,6 +596,7 @@ def _group(
                 for split in in_bits
             ),
             *asked,
+            *_anew(begun_anew, changing),
             *(_growing_batch(root, read, name, columns or {}, all_names[0])),
             *(["numbers have decimal commas, as their losses show."] if decimal == "," else []),
         ],
@@ -589,7 +608,36 @@ def _group(
         in_bits,
         decimal,
         steps < len(logs) and _counts_from_nought(root / read[0], name, columns, all_names[0]),
+        changing,
     )
+
+
+def _changing(path: str, root: Path, name: str, attempts: int) -> dict[str, Changing]:
+    """The sizes and plans of runs that a log says anew, at most once for each of its attempts."""
+    module = FORMATS[name].load()
+    if not hasattr(module, "changing_facts"):
+        return {}
+    values = module.changing_facts(root / path)
+    keys = facts_of({key: several[0] for key, several in values.items()})
+    return {
+        ours: Changing(path, key, values[key])
+        for ours, key in keys.items()
+        if ours in (*PARAMS, "horizon_tokens", "horizon_steps") and len(values[key]) <= attempts
+    }
+
+
+def _anew(begun: Mapping[str, Sequence[float]], changing: Mapping[str, Changing]) -> list[str]:
+    """That logs go back in their steps and begin again, which may be several runs."""
+    if changing or not begun:
+        return []
+    path, ends = next(iter(begun.items()))
+    at = " and ".join(f"{end:,.0f}" for end in ends[:3])
+    more = f" and {len(begun) - 1} more like it" if len(begun) > 1 else ""
+    return [
+        f"{path}{more} begins again from its first step after {at}: it is read as one run that was "
+        "restarted, of which the last attempt counts; if these are several runs, put each into a "
+        "file of its own."
+    ]
 
 
 def _counts_from_nought(

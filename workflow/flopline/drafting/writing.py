@@ -28,7 +28,15 @@ from flopline.drafting.columns import (
 from flopline.drafting.naming import name_pattern, path_globs, run_names
 from flopline.drafting.restarts import told
 from flopline.drafting.sidecars import partly_beside, sidecar_for
-from flopline.drafting.survey import EPOCH, PARAMS, LogGroup, Survey, Table, runs_of
+from flopline.drafting.survey import (
+    EPOCH,
+    PARAMS,
+    Changing,
+    LogGroup,
+    Survey,
+    Table,
+    runs_of,
+)
 from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
 from flopline.laws.spec import Points, spec_of
@@ -207,6 +215,7 @@ def _of_logs(
     ):
         lines += [] if facts.lines else ["  runs:"]
         lines.append(f"    from_name: {_quoted(facts.pattern)}")
+    missing += [_several_runs(ours, one) for ours, one in group.changing.items()]
     if not group.has_steps:
         missing.append(f"step: some rows of the logs have none; {_way_to_steps(group)}")
     families = _families([table] if table else [], root)
@@ -264,9 +273,10 @@ def _run_facts(group: LogGroup, paths: Sequence[str], table: Table | None, root:
     sidecar = sidecar_for(first, root) if beside else None
     if beside and sidecar is None and (partly := partly_beside(first, root)):
         notes.append(partly)
+    changed = dict.fromkeys(group.changing, TODO)
     for where, columns in (
         ("sidecar", sidecar.columns if sidecar else {}),
-        ("from_log", group.fact_keys if table is None else {}),
+        ("from_log", {**group.fact_keys, **changed} if table is None else {}),
     ):
         fresh = {ours: key for ours, key in columns.items() if ours not in known}
         first_count = next((one for one in PARAMS if one in fresh), None)
@@ -283,14 +293,28 @@ def _run_facts(group: LogGroup, paths: Sequence[str], table: Table | None, root:
         lines.append(f"    {where}:  # check: told by their names")
         if sidecar and where == "sidecar":
             lines += [f"      path: {_written(sidecar.path)}", "      columns:"]
+        if where == "from_log":
+            for ours, one in group.changing.items():
+                lines += [f"      {line}" for line in _comment(_several_runs(ours, one))]
         lines += _mapping(fresh, 8 if where == "sidecar" else 6)
-        if "params" in fresh:
+        if fresh.get("params", TODO) != TODO:
             place = sidecar.path if sidecar and where == "sidecar" else "the logs"
             notes.append(
                 f"params are '{fresh['params']}' of {place}: check that they count what you "
                 "declare."
             )
     return _RunFacts(["  runs:", *lines] if lines else [], known, pattern, notes, by_split)
+
+
+def _several_runs(ours: str, changing: Changing) -> str:
+    """That a log seems to hold several runs, by a fact that it says anew, and the way."""
+    values = " and ".join(map(str, changing.values[:3]))
+    return (
+        f"{ours}: '{changing.key}' is {values} in {changing.path}, whose steps go back, so that it "
+        "seems to hold several runs: put each into a file of its own and write "
+        f"`{ours}: {_written(changing.key)}` in source.runs.from_log; if it is one run, take the "
+        "line out and say it in a run table (source.runs.table)."
+    )
 
 
 def _written(value: object) -> str:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from flopline.decoders import Undecodable, decoding, json_of, whole_letters
 from flopline.logs.delimited import say_constants
 from flopline.logs.formats import FORMATS
-from flopline.logs.key_values import leaves
+from flopline.logs.key_values import is_loss, leaves
 from flopline.logs.opening import Phase, in_lines, read_bytes
 from flopline.logs.reading import (
     BESIDE,
@@ -215,6 +215,23 @@ def _say_facts(path: Path, data: bytes, wish: Wish, facts: LogFacts) -> None:
                 facts.say_once("", name, value, path)
                 if alike:
                     break
+
+
+def changing_facts(path: Path) -> dict[str, list[object]]:
+    """What lines without a loss say that changes within a log: by name the values, in order."""
+    values: dict[str, dict[object, None]] = {}
+    for line in in_lines(read_bytes(path)).split(b"\n"):
+        try:
+            record = json_of(line.decode("utf-8", errors="replace"))
+        except Undecodable:
+            continue
+        if isinstance(record, dict):
+            inner = dict(leaves(record))
+            if not any(map(is_loss, inner)):
+                for name, value in inner.items():
+                    if isinstance(value, int | float | str):
+                        values.setdefault(name, {})[value] = None
+    return {name: list(several) for name, several in values.items() if len(several) > 1}
 
 
 def _of_phase(path: Path, data: bytes, phase: Phase) -> bytes:

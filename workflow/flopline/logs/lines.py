@@ -147,7 +147,15 @@ def run_facts(path: Path) -> dict[str, object]:
     log = _LineLog(path, Wish())
     for _ in log.heard():
         pass
-    return {name: value for name, value in log.facts.items() if name not in log.changing}
+    return {name: next(iter(values)) for name, values in log.facts.items() if len(values) == 1}
+
+
+def changing_facts(path: Path) -> dict[str, list[object]]:
+    """What lines beside the rows say that changes within a log: by name the values, in order."""
+    log = _LineLog(path, Wish())
+    for _ in log.heard():
+        pass
+    return {name: list(values) for name, values in log.facts.items() if len(values) > 1}
 
 
 class _LineLog:
@@ -158,8 +166,7 @@ class _LineLog:
         self.names: dict[str, None] = {}
         self.cut: set[int] = set()
         self.asked = AskedFacts(path, wish.facts)
-        self.facts: dict[str, object] = {}
-        self.changing: set[str] = set()
+        self.facts: dict[str, dict[object, None]] = {}
 
     def heard(self) -> Iterator[Record]:
         """Its records; of one that is only asked for its names, some."""
@@ -173,8 +180,7 @@ class _LineLog:
                 self.names[PROGRESS] = None
             else:
                 for name, value in record.values.items():
-                    if self.facts.setdefault(name, value) != value:
-                        self.changing.add(name)
+                    self.facts.setdefault(name, {})[value] = None
             yield record
 
     def _lines(self) -> Iterator[tuple[int, str, bool]]:
