@@ -182,4 +182,8 @@ def test_a_run_table_with_empty_cells_names_those_to_fill_in(tmp_path: Path) -> 
         facts = pd.DataFrame({"run": ["a"], "params": [params], "batch_tokens": [None]})
         fill = f"fill in {cells} in the row of 'a' of runs.csv"
         with pytest.raises(FloplineError, match=fill):
-            clean(ingest(options, files, tmp_path), facts.astype({"params": float}), options)
+            clean(
+                ingest(options, files, tmp_path),
+                facts.astype({"params": float, "batch_tokens": float}),
+                options,
+            )
