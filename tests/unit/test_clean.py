@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flopline.clean import REASONS, clean
-from flopline.clean.cleaning_notes import counting_gap
+from flopline.clean.cleaning_notes import counting_gap, set_aside
 from flopline.errors import FloplineError
 from flopline.ingesting import Ingested
 from flopline.schema import CURVES, DROPPED, RUNS, conform
@@ -328,3 +328,15 @@ def test_order_of_runs_does_not_matter(order: list[str]) -> None:
     pd.testing.assert_frame_equal(
         one.curves.drop(columns="line"), other.curves.drop(columns="line")
     )
+
+
+def test_runs_that_are_set_aside_are_named_where_the_kept_are_counted() -> None:
+    """A run whose last loss was NaN went without a word in what the terminal printed."""
+    runs = pd.DataFrame(
+        {"run": list("abcdef"), "status": ["kept"] + ["quarantined"] * 5, "reason": "it diverged"}
+    )
+    words = set_aside(runs)
+    assert words == (
+        ", set aside 'b' (it diverged), 'c' (it diverged), 'd' (it diverged) and 2 more"
+    )
+    assert set_aside(runs.head(1)) == ""
