@@ -329,7 +329,7 @@ def _unknown_family(study: StudyDocument) -> Iterator[str]:
 
 
 def _budgets_twice(study: StudyDocument) -> Iterator[str]:
-    budgets = study["isoflop"]["budgets"] or []
+    budgets = cast("dict[str, Any]", study)["isoflop"]["budgets"] or []
     twice = next((one for place, one in enumerate(budgets) if one in budgets[:place]), None)
     if twice is not None:
         yield f"`isoflop.budgets` names {twice:g} twice: keep one."
