@@ -187,3 +187,9 @@ def test_a_run_table_with_empty_cells_names_those_to_fill_in(tmp_path: Path) -> 
                 facts.astype({"params": float, "batch_tokens": float}),
                 options,
             )
+
+
+def test_a_rule_for_a_run_that_there_is_not_names_file_and_mend(tmp_path: Path) -> None:
+    rule = {"runs": ["r99"], "reason": "x"}
+    with pytest.raises(FloplineError, match=r"\.yaml: exclude: .*'r99'.* \(a, sound\): correct"):
+        taken(tmp_path, jsonl([row(step, val=3.0) for step in STEPS]), exclude=[rule])

@@ -20,7 +20,6 @@ from flopline.logs.reading import NO_LOSS, columns_in
 from flopline.loss_units import fitted_splits
 from flopline.numbers import count
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED, RUNS, conform
-from flopline.schema_sentences import did_you_mean
 from flopline.sources import patterns_of
 from flopline.study_document import RunRule, StudyDocument
 
@@ -256,9 +255,10 @@ def _named_by(runs: pd.DataFrame, rule: RunRule, key: str, file: str) -> pd.Seri
     if "runs" in rule:
         unknown = sorted(set(rule["runs"]) - set(runs["run"]))
         if unknown:
+            listed = ", ".join([*runs["run"].head(3), *(["..."] if len(runs) > 3 else [])])
             raise FloplineError(
                 f"{file}: {key}: the study file names run '{unknown[0]}', which is not in the "
-                f"data{did_you_mean(unknown[0], runs['run'])}: correct the name, or take it out."
+                f"data ({listed}): correct the name, or take it out."
             )
         return runs["run"].isin(rule["runs"])
     value = (
