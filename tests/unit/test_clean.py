@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flopline.clean import REASONS, clean
-from flopline.clean.cleaning_notes import counting_gap
+from flopline.clean.cleaning_notes import counting_gap, set_aside
 from flopline.errors import FloplineError
 from flopline.ingesting import Ingested
 from flopline.schema import CURVES, DROPPED, RUNS, conform
@@ -339,3 +339,15 @@ def test_logged_flops_that_contradict_params_and_tokens_are_noted(
     logged = [{**row, "flops": times * 6 * params * row["tokens"]} for row in rows]
     notes = " ".join(cleaned(logged).notes)
     assert ("logged FLOPs are 2 times 6ND" in notes) == is_noted
+
+
+def test_runs_that_are_set_aside_are_named_where_the_kept_are_counted() -> None:
+    """A run whose last loss was NaN went without a word in what the terminal printed."""
+    runs = pd.DataFrame(
+        {"run": list("abcdef"), "status": ["kept"] + ["quarantined"] * 5, "reason": "it diverged"}
+    )
+    words = set_aside(runs)
+    assert words == (
+        ", set aside 'b' (it diverged), 'c' (it diverged), 'd' (it diverged) and 2 more"
+    )
+    assert set_aside(runs.head(1)) == ""

@@ -16,8 +16,9 @@ from flopline.agreement import WIDE, between, cost_percent, multiplier
 from flopline.audit.audit_options import AuditOptions
 from flopline.bearing import WIDEST_FACTOR
 from flopline.choice import FEWEST_STEPS, TIE_PERCENT, choose
+from flopline.cli.study_at_hand import changed_since
 from flopline.decision import decide
-from flopline.decision_lines import headline_lines
+from flopline.decision_lines import headline_lines, order_turns
 from flopline.laws.common.fit_result import Estimate, Estimator
 from flopline.laws.registry import LAWS
 from flopline.results import FamilyResults, LawResults
@@ -696,3 +697,33 @@ def test_the_rule_holds_for_any_evidence(
         noise = gaps.std(ddof=1) / math.sqrt(len(gaps))
         best = shared.mean().idxmin()
         assert gaps[best].mean() <= max(noise[best], TIE_PERCENT) + 1e-9
+
+
+def test_an_order_of_families_that_turns_between_targets_is_told() -> None:
+    """At 1e20 one family led, at 1e21 the other, and the terminal named the first alone."""
+    evidence = {name: family(parametric=line(1e9, 2.0)) for name in ("ash", "birch")}
+    _, verdict = decided(evidence, TARGETS, LABELS)
+    assert order_turns(verdict, LABELS) == ""
+    entries = [
+        {**verdict["families"][0], "budget_flops": budget, "winner": winner}
+        for budget, winner in ((1e21, "birch"), (1e20, "ash"), (1e22, "birch"), (1e23, None))
+    ]
+    turned: Any = {**verdict, "families": entries}
+    sentence = (
+        "The order of the families turns between 1e20 and 1e21 FLOPs: Ash leads at 1e20, Birch at "
+        "1e21."
+    )
+    assert order_turns(turned, LABELS) == sentence
+    assert sentence in headline_lines(turned, LABELS)
+
+
+def test_results_that_do_not_answer_the_study_as_it_is_now_say_so() -> None:
+    """`flopline next` said that no law could be used, where the file had another target since."""
+    table, verdict = decided({"ash": family(parametric=line(1e9))}, TARGETS, LABELS)
+    split = str(table["loss_split"].iloc[0])
+    document: Any = {"targets": [TARGETS[0]], "laws": ["parametric"], "loss_split": split}
+    assert changed_since(document, verdict, table) == ""
+    asked = {**document, "targets": [3e25]}
+    assert changed_since(asked, verdict, table) == "they have no target of 3e25 FLOPs"
+    table["loss_split"] = "val"
+    assert "not train" in changed_since({**document, "loss_split": "train"}, verdict, table)

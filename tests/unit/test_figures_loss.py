@@ -275,3 +275,26 @@ def test_a_floor_of_zero_in_every_draw_has_no_bracket_and_says_so() -> None:
     changed = {**fits, "parametric": {**fits["parametric"], "parameters": known}}
     verdicts = [text.get_text() for text in by_gid(drawn_misfit(fits=changed).axes[1], "verdict")]
     assert sum(text.startswith("no floor in 95 % of draws; ") for text in verdicts) == 1
+
+
+def test_a_forecast_of_the_multiplier_is_drawn_and_told() -> None:
+    """The figure said 1.55 [1.39, 2] where the page said 1.43, forecast .523 to 3.91."""
+    content = compared(NAMES[:2])
+    forecast = {"point": 1.43, "lo80": 0.8, "hi80": 2.6, "lo95": 0.523, "hi95": 3.91}
+    entries = [
+        {**e, "others": [{**o, "forecast": forecast} for o in e["others"]]}
+        for e in content["entries"]
+    ]
+    _, right = drawn_families(NAMES[:2], entries=entries).axes
+    assert next(tuple(bar.get_ydata()) for bar in by_gid(right, "forecast")) == (0.523, 3.91)
+    written = right.get_legend().get_texts()[0].get_text()
+    assert "forecast 1.43× [0.523×, 3.91×]" in written
+    known = {name: FamilyResults(fits) for name, fits in content["fits"].items()}
+    results = StudyResults(known, {"decision": {"families": entries}})
+    seen = setting(family="", study={"families": content["labels"], "targets": [GOPHER]})
+    caption = figure_spec("families").caption(results, seen)
+    assert "the forecast is 1.43× [0.523× to 3.91×], so that the order may be the other." in caption
+    assert "no forecast is drawn" not in caption
+    without = [{**e, "others": [{**o, "forecast": None} for o in e["others"]]} for e in entries]
+    results = StudyResults(known, {"decision": {"families": without}})
+    assert "no forecast is drawn" in figure_spec("families").caption(results, seen)

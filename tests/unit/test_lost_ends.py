@@ -165,3 +165,21 @@ def test_losses_above_those_of_a_guess_are_in_another_unit(
     with pytest.raises(FloplineError, match="worse than a guess in"):
         table(tmp_path, losses, loss_unit=unit)
     assert len(kept(table(tmp_path, [losses[0], 3.0, 2.9], loss_unit=unit))) == 3
+
+
+def test_a_run_table_with_empty_cells_names_those_to_fill_in(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(jsonl([{"step": s, "loss": 5 - s / 500} for s in STEPS]))
+    columns = {name: name for name in ("run", "params", "batch_tokens")}
+    source = {
+        "kind": "logs",
+        "format": "jsonl",
+        "columns": {"step": "step", "loss": "loss"},
+        "runs": {"table": "runs.csv", "columns": columns},
+    }
+    options = study(source=source, cleaning=STRICT)
+    files: Any = [{"run": "a", "path": "a.jsonl", "sha256": "a"}]
+    for params, cells in ((None, "`params` and `batch_tokens`"), (1e8, "`batch_tokens`")):
+        facts = pd.DataFrame({"run": ["a"], "params": [params], "batch_tokens": [None]})
+        fill = f"fill in {cells} in the row of 'a' of runs.csv"
+        with pytest.raises(FloplineError, match=fill):
+            clean(ingest(options, files, tmp_path), facts.astype({"params": float}), options)

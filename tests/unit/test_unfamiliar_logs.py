@@ -684,3 +684,18 @@ def test_a_log_that_begins_again_may_hold_several_runs(
     (tmp_path / "logs/a.csv").write_text("step,tokens,loss\n" + rows)
     made = draft(survey(tmp_path / "logs", tmp_path), "s", {}, "s.csv", tmp_path)
     assert ("a.csv begins again" in " ".join(made.notes)) == is_noted
+
+
+@pytest.mark.parametrize(("split", "placed"), [("final_val_loss", True), ("loss", False)])
+def test_a_loss_of_the_whole_run_stands_with_its_last_row(
+    tmp_path: Path, split: str, placed: bool
+) -> None:
+    rows = [{"step": s, "tokens": s * 4096, "loss": 9 - s / 100} for s in (100, 200, 300)]
+    log = tmp_path / "a.jsonl"
+    log.write_text("\n".join(map(json.dumps, [*rows, {split: 5.5, "n_params": 7}])))
+    columns: Any = {"step": "step", "tokens": "tokens", "loss": {"train": "loss", "val": split}}
+    if not placed:  # one more row of a loss that is logged step by step may be a mean of all
+        columns["loss"] = "loss"
+    last = read_log(log, columns).rows.iloc[-1]
+    assert last["loss"] == 5.5
+    assert (last["step"] == 300 and last["tokens"] == 300 * 4096) == placed

@@ -48,8 +48,9 @@ class CleaningOptions(RowOptions):
 
     bad_rows: Literal["error", "drop"] = Field(
         default="error",
-        description="a line cut off, a NaN loss, text for a number: stop with one sentence "
-        "(`error`), or leave such rows out, counted and listed (`drop`)",
+        description="a line cut off, text for a number, a NaN loss before others that are numbers: "
+        "stop with one sentence (`error`), or leave such rows out, counted and listed (`drop`); a "
+        "run whose last loss is NaN is set aside by either",
     )
     unfinished: float = Field(
         default=0.98,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import Final
 
 from flopline.documents import EstimateJson, HeadlineJson, VerdictJson, number_in
@@ -62,6 +63,7 @@ def headline_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]
         *_laws_apart(verdict, head),
         *([f"Warning: {head['warnings']}."] if head["warnings"] else []),
         *(entry["sentence"] for entry in verdict["families"][:1] if entry["winner"] is not None),
+        *filter(None, [order_turns(verdict, labels)]),
         *family_lines(verdict, labels),
         *silent_lines(verdict, labels),
         *verdict["not_fitted"],
@@ -106,6 +108,23 @@ def family_lines(verdict: VerdictJson, labels: Mapping[str, str]) -> list[str]:
     others = [_in_one_line(head, labels) for head in verdict.get("others", ())]
     why = [e["sentence"] for e in verdict["families"][:1] if e["winner"] is None]
     return [*why, *others, *(entry["sentence"] for entry in verdict.get("few_runs", ()))]
+
+
+def order_turns(verdict: VerdictJson, labels: Mapping[str, str]) -> str:
+    """Between which targets another family comes to lead, and who leads; empty where none does."""
+    ranked = [e for e in verdict["families"] if e["winner"] is not None]
+    ranked = sorted(ranked, key=lambda e: e["budget_flops"])
+    turns = [(a, b) for a, b in pairwise(ranked) if a["winner"] != b["winner"]]
+    if not turns:
+        return ""
+    label = [[flops_label(e["budget_flops"]) for e in pair] for pair in turns]
+    where = " and ".join(f"between {low} and {high} FLOPs" for low, high in label)
+    first = [*turns[0]]
+    leads = [
+        f"{labels[str(e['winner'])]} {'leads ' * (i == 0)}at {flops_label(e['budget_flops'])}"
+        for i, e in enumerate([*first, *(b for _, b in turns[1:])])
+    ]
+    return f"The order of the families turns {where}: {', '.join(leads)}."
 
 
 def _in_one_line(head: HeadlineJson, labels: Mapping[str, str]) -> str:

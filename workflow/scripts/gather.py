@@ -7,7 +7,7 @@ from stage import stage
 with stage(snakemake) as summary:
     import pandas as pd
 
-    from flopline.clean.cleaning_notes import odd_runs
+    from flopline.clean.cleaning_notes import odd_runs, set_aside
     from flopline.clean.gathering import gather, stop_at_mistakes
     from flopline.clean.magnitudes import doubtful_ratio
     from flopline.numbers import count
@@ -33,4 +33,6 @@ with stage(snakemake) as summary:
     kept = int((runs["status"] == KEPT).sum())
     for doubt in filter(None, [doubtful_ratio(runs, study), *odd_runs(runs)]):
         summary.append(f"warning: {doubt}")
-    summary.append(f"{kept:,} of {count(len(runs), 'run')} kept, {count(lost, 'row')} dropped")
+    summary.append(
+        f"{kept:,} of {count(len(runs), 'run')} kept{set_aside(runs)}, {count(lost, 'row')} dropped"
+    )

@@ -12,8 +12,11 @@ from flopline.clean.run_facts import BETWEEN_FILES
 from flopline.clean.standing_out import sentence, standing_out
 from flopline.flops import CONVENTIONS, NOTABLE_GAP
 from flopline.numbers import count
-from flopline.schema import KEPT
+from flopline.schema import KEPT, QUARANTINED
 from flopline.study_document import StudyDocument
+
+NAMED: Final = 3
+"""Runs that are named where they are set aside."""
 
 
 def notes(runs: pd.DataFrame, study: StudyDocument) -> list[str]:
@@ -63,6 +66,16 @@ def notes(runs: pd.DataFrame, study: StudyDocument) -> list[str]:
         *odd_runs(runs),
     ]
     return [sentence for sentence in sentences if sentence]
+
+
+def set_aside(runs: pd.DataFrame) -> str:
+    """Which runs are set aside and why, the first NAMED, to stand behind how many are kept."""
+    aside = runs[runs["status"] == QUARANTINED]
+    if aside.empty:
+        return ""
+    named = [f"'{run}' ({why})" for run, why in zip(aside["run"], aside["reason"], strict=True)]
+    more = f" and {len(named) - NAMED:,} more" if len(named) > NAMED else ""
+    return f", set aside {', '.join(named[:NAMED])}{more}"
 
 
 def odd_runs(runs: pd.DataFrame) -> list[str]:

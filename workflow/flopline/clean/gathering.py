@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,8 +16,9 @@ from flopline.clean.run_facts import without_log
 from flopline.clean.tally import BETWEEN, SHARD_RUNS
 from flopline.clean.untrained import untrained
 from flopline.errors import FloplineError
-from flopline.logs.reading import NO_LOSS
+from flopline.logs.reading import NO_LOSS, columns_in
 from flopline.loss_units import fitted_splits
+from flopline.numbers import count
 from flopline.schema import HELD_OUT, KEPT, QUARANTINED, RUNS, conform
 from flopline.sources import patterns_of
 from flopline.study_document import RunRule, StudyDocument
@@ -90,7 +91,11 @@ def stop_at_mistakes(dropped: pd.DataFrame, tallied: pd.DataFrame, study: StudyD
         misread_cell = next((m for m in known if m.startswith(f"{place}: ")), "").removeprefix(
             place
         )
-        way = f"{BATCH_TELLS}, " if first["reason"] == NO_TOKENS else ""
+        way = ""
+        if first["reason"] == NO_TOKENS:
+            blank = tallied[tallied["batch_tokens"].isna()]
+            cells = _cells_to_fill(["batch_tokens"], blank, study)
+            way = f"{cells}, or " if cells else f"{BATCH_TELLS}, "
         rows_left = tallied["rows_kept"][tallied["run"] == first["run"]].sum()
         if first["reason"] == NO_STEP and not rows_left:
             raise FloplineError(
@@ -104,6 +109,26 @@ def stop_at_mistakes(dropped: pd.DataFrame, tallied: pd.DataFrame, study: StudyD
             "mend the file, or set `cleaning: {bad_rows: drop}` in the study file to leave such "
             "rows out, counted and listed in the report."
         )
+
+
+def _cells_to_fill(facts: Sequence[str], without: pd.DataFrame, study: StudyDocument) -> str:
+    """What to fill in of the run table for runs `without` the first of `facts`, and of the others.
+
+    Empty where no run table names the first.
+    """
+    source = study["source"].get("runs") or {}
+    columns = source.get("columns") or {}
+    if facts[0] not in columns or without.empty:
+        return ""
+    lacking = [fact for fact in facts if fact in columns and without[fact].isna().any()]
+    named = [f"`{' '.join(columns_in(columns[fact]))}`" for fact in lacking]
+    first = without["run"].iloc[0]
+    rows = (
+        f"the row of '{first}'"
+        if len(without) == 1
+        else f"the rows of {count(len(without), 'run')} ('{first}', ...)"
+    )
+    return f"fill in {' and '.join(named)} in {rows} of {source['table']}"
 
 
 def _demand_splits(runs: pd.DataFrame, study: StudyDocument) -> None:
@@ -163,6 +188,9 @@ def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
         say(sums.notna(), sums)
     say(runs["rows_in"] == 0, "It stands in the run table but no log holds a row of it.")
     say(~runs["known"].astype(bool), "The run table has no row for it, so its params are unknown.")
+    empty_cells = runs[runs["params"].isna()]
+    if fill := _cells_to_fill(["params", "batch_tokens"], empty_cells, study):
+        say(runs["params"].isna(), f"Its params are unknown: {fill}.")
     say(~runs["params"].between(0, np.inf, inclusive="neither"), _NO_PARAMS)
     say(
         ~runs["family"].isin(list(study["families"])),

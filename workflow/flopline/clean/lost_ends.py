@@ -35,7 +35,8 @@ def standing_tokens(rows: Rows, kept: Ints, same: Bools, names: Names) -> list[s
     ends = np.append(starts[1:], kept.size) - 1
     tokens, step = rows.tokens[kept], rows.step[kept]
     still = tokens == np.repeat(tokens[ends], ends - starts + 1)
-    first = ends - np.add.reduceat(still.astype(np.int64), starts) + 1
+    # Tokens that are unknown equal nothing, so that they stand still from the last row at most.
+    first = np.minimum(ends - np.add.reduceat(still.astype(np.int64), starts) + 1, ends)
     stands = (ends - first >= FEWEST - 1) & (step[first] <= HALF * step[ends])
     for curve in np.flatnonzero(stands)[::-1]:
         row, last = kept[first[curve]], kept[ends[curve]]

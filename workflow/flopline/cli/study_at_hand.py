@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import pandas as pd
+
 from flopline.cli.program import demand_a_project, study_path
+from flopline.documents import VerdictJson
 from flopline.errors import FloplineError
-from flopline.places import SCHEMAS, command
+from flopline.numbers import flops_label
+from flopline.places import SCHEMAS, command, to_run
 from flopline.results import StudyResults
+from flopline.schema import split_label
 from flopline.sealed.study_evidence import study_results
 from flopline.study import load_study, read_yaml
 from flopline.study_document import StudyDocument
@@ -43,5 +49,27 @@ def results_of(study: str) -> tuple[StudyDocument, Path]:
 
 
 def left_by(document: StudyDocument) -> StudyResults:
-    """What the last run of the study left; FloplineError where it was not run to its end."""
-    return study_results(document, Path.cwd())
+    """What the last run of the study left, of the study as its file is now.
+
+    Raises FloplineError where it was not run to its end, or asked other questions than now.
+    """
+    results = study_results(document, Path.cwd())
+    if changed := changed_since(document, results.decision, results.lines):
+        raise FloplineError(
+            f"the study file changed since results/{document['name']} were made ({changed}): run "
+            f"it again with {to_run(document['name'])}."
+        )
+    return results
+
+
+def changed_since(document: StudyDocument, decision: VerdictJson, lines: pd.DataFrame) -> str:
+    """What a study asks that its results do not answer, empty where they answer all of it."""
+    answered = [*decision["choices"], *decision["silent"]]
+    known = [entry["budget_flops"] for entry in answered]
+    for target in map(float, document["targets"]):
+        if known and not any(math.isclose(target, flops, rel_tol=1e-9) for flops in known):
+            return f"they have no target of {flops_label(target)} FLOPs"
+    splits = set(lines.loc[lines["law"].isin(document["laws"]), "loss_split"].astype(str))
+    if splits and str(document["loss_split"]) not in splits:
+        return f"their loss is {split_label(splits.pop())}, not {document['loss_split']}"
+    return ""

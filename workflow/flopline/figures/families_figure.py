@@ -57,6 +57,8 @@ FEW: Final = 2
 FARTHEST: Final = 1000.0
 """Multiplier beyond which a curve leaves the panel."""
 BEYOND: Final = 1e9
+BESIDE: Final = 1.12
+"""Factor in compute at which the bar of a forecast stands beside those of the laws."""
 HATCH: Final = "////"
 
 
@@ -230,8 +232,14 @@ def _draw_multipliers(
 
 def _draw_stated(axes: Axes, entry: ComparisonJson, family: str, look: LawStyle) -> Floats:
     """The multiplier of the decision at its target, with its intervals; returns what it spans."""
-    times = next((o["multiplier"] for o in entry["others"] if o["family"] == family), None)
-    if times is None or times["point"] is None or not math.isfinite(times["point"]):
+    other = next((o for o in entry["others"] if o["family"] == family), None)
+    times = None if other is None else other["multiplier"]
+    if (
+        other is None
+        or times is None
+        or times["point"] is None
+        or not math.isfinite(times["point"])
+    ):
         return np.empty(0)
     at, spans = float(entry["budget_flops"]), [float(times["point"])]
     for level, width in (("95", 1.0), ("80", 2.4)):
@@ -240,9 +248,23 @@ def _draw_stated(axes: Axes, entry: ComparisonJson, family: str, look: LawStyle)
             axes.plot([at] * 2, ends, "-", color=look.color, lw=width, solid_capstyle="butt",
                       zorder=4, gid="interval")  # fmt: skip
             spans += ends
+    ahead = _forecast_ends(other)
+    if ahead is not None:
+        # Beside the bars of the laws, which are drawn in full.
+        axes.plot([at * BESIDE] * 2, ahead, ":", color=look.color, lw=1.4, marker="_", ms=5,
+                  zorder=4, gid="forecast")  # fmt: skip
+        spans += ahead
     axes.plot(at, spans[0], look.marker, ms=4.4, color=look.color, mec="white", mew=0.7, zorder=5,
               gid="target")  # fmt: skip
     return np.array(spans)
+
+
+def _forecast_ends(other: OtherFamilyJson) -> list[float] | None:
+    """The ends of the 95 % forecast of a multiplier, None where it has none."""
+    if other["forecast"] is None:
+        return None
+    ends = [number(other["forecast"], end) for end in ("lo95", "hi95")]
+    return ends if np.isfinite(ends).all() else None
 
 
 def _label(other: OtherFamilyJson, look: LawStyle) -> str:
@@ -251,7 +273,13 @@ def _label(other: OtherFamilyJson, look: LawStyle) -> str:
     if not math.isfinite(point):
         return f"{look.label} never gets there"
     reach = f" [{factor(low)}, {factor(high)}]" if np.isfinite([low, high]).all() else ""
-    return f"{look.label}, {factor(point)}{reach}"
+    label = f"{look.label}, {factor(point)}{reach}"
+    ahead = _forecast_ends(other)
+    if ahead is None:
+        return label
+    return (
+        f"{label}\nforecast {factor(number(other['forecast']))} [{', '.join(map(factor, ahead))}]"
+    )
 
 
 def _draw_parted(
@@ -324,15 +352,21 @@ def draw(results: StudyResults, setting: Setting) -> Figure:
 
 def caption(results: StudyResults, setting: Setting) -> str:
     """What stands below the figure."""
-    if _compared_at(results, setting) is None:
+    entry = _compared_at(results, setting)
+    if entry is None:
         return alt(results, setting)
+    held = (
+        "All of it holds if the laws hold, but for the dotted bars, the 95 % forecasts."
+        if any(_forecast_ends(other) for other in entry["others"])
+        else "All of it holds if the laws hold; no forecast is drawn."
+    )
     return (
         f"{alt(results, setting)} "
         f"Left: the lowest loss for the compute of {', '.join(setting.labels.values())}, by the "
         "law that they have in common, with 95 % bands. Right: how many times the compute of the "
         "best family the others need for the same loss, with bands, and the decision's own numbers "
         "at the targets (bars: 80 and 95 %). Solid where both families have runs, dashed and "
-        "hatched beyond. All of it holds if the laws hold; no forecast is drawn."
+        f"hatched beyond. {held}"
     )
 
 
@@ -351,11 +385,19 @@ def alt(results: StudyResults, setting: Setting) -> str:
     ]
     for other in entry["others"]:
         times, label = other["multiplier"], setting.labels[str(other["family"])]
-        sentences.append(
-            f"For that loss {label} needs {factor(point)}{reach(times, factor)} the compute."
-            if math.isfinite(point := number(times))
-            else f"That loss is never reached by {label}."
+        point, ahead = number(times), _forecast_ends(other)
+        stated = (
+            f"For that loss {label} needs {factor(point)}{reach(times, factor)} the compute"
+            if math.isfinite(point)
+            else f"That loss is never reached by {label}"
         )
+        if ahead is not None and other["forecast"] is not None:
+            low, high = map(factor, ahead)
+            times_ahead = factor(number(other["forecast"]))
+            stated += f" if the laws hold; the forecast is {times_ahead} [{low} to {high}]"
+            if ahead[0] <= 1 <= ahead[1]:
+                stated += ", so that the order may be the other"
+        sentences.append(f"{stated}.")
     return " ".join(sentences)
 
 

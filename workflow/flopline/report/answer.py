@@ -16,7 +16,7 @@ from flopline.audit.waste import nearly_best, wasted_at
 from flopline.bearing import corpus_of, many_epochs, predictions
 from flopline.choice import refused
 from flopline.clean.standing_out import standing_out
-from flopline.decision_lines import AGREE_FACTOR
+from flopline.decision_lines import AGREE_FACTOR, order_turns
 from flopline.documents import (
     AgreementJson,
     EstimateJson,
@@ -196,7 +196,7 @@ def answered(
             evidence.places["fit"],
             tokens,
         ),
-        warnings=[*map(sentence, _warnings(verdict)), *_doubtful_winner(verdict)],
+        warnings=[*map(sentence, _warnings(verdict)), *_doubtful_winner(verdict, study)],
         others=_others(line, surface, evidence.lines, evidence.splits),
         more=[],
         unseen=_unseen(line, evidence),
@@ -296,8 +296,9 @@ def _warnings(verdict: VerdictJson) -> Iterator[str]:
     yield from filter(None, str(head.get("warnings") or "").split("; ") if head else ())
 
 
-def _doubtful_winner(verdict: VerdictJson) -> Iterator[str]:
-    """That the family of the headline was the best by a margin that may be chance."""
+def _doubtful_winner(verdict: VerdictJson, study: Mapping[str, Any]) -> Iterator[str]:
+    """That the family of the headline is the best by a margin that may be chance, or here alone."""
+    yield from filter(None, [order_turns(verdict, study["families"])])
     head = verdict["headline"]
     for entry in verdict.get("families") or ():
         at_target = head is not None and math.isclose(entry["budget_flops"], head["budget_flops"])
