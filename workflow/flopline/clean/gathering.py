@@ -180,7 +180,10 @@ def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
         reason[hit] = sentence[hit] if isinstance(sentence, pd.Series) else sentence
 
     for rule in study["exclude"]:
-        say(_named_by(runs, rule, "exclude"), f"Excluded in the study file: {rule['reason']}")
+        say(
+            _named_by(runs, rule, "exclude", study["file"]),
+            f"Excluded in the study file: {rule['reason']}",
+        )
     copy_of = same_files(runs[reason == ""]).reindex(runs.index)
     say(copy_of.notna(), copy_of)
     if study["source"]["kind"] == "table":
@@ -241,19 +244,21 @@ def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
     say(copy_of.notna(), copy_of)
     status = np.where(reason == "", KEPT, QUARANTINED).astype(object)
     for rule in study["held_out"]:
-        held = _named_by(runs, rule, "held_out") & (reason == "")
+        held = _named_by(runs, rule, "held_out", study["file"]) & (reason == "")
         status[held] = HELD_OUT
     reason[status == HELD_OUT] = "Held out in the study file: no fit sees it."
     return runs.assign(reason=reason, status=status)
 
 
-def _named_by(runs: pd.DataFrame, rule: RunRule, key: str) -> pd.Series:
+def _named_by(runs: pd.DataFrame, rule: RunRule, key: str, file: str) -> pd.Series:
     """Which runs a rule of the list `key` of the study file means."""
     if "runs" in rule:
         unknown = sorted(set(rule["runs"]) - set(runs["run"]))
         if unknown:
+            listed = ", ".join([*runs["run"].head(3), *(["..."] if len(runs) > 3 else [])])
             raise FloplineError(
-                f"{key}: the study file names run '{unknown[0]}', which is not in the data."
+                f"{file}: {key}: the study file names run '{unknown[0]}', which is not in the "
+                f"data ({listed}): correct the name, or take it out."
             )
         return runs["run"].isin(rule["runs"])
     value = (

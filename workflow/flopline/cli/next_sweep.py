@@ -56,6 +56,8 @@ def _offer(document: StudyDocument, results: StudyResults, as_csv: bool, runs: i
         together = pd.concat(offered, ignore_index=True)
         first = ["family", "kind"]
         together = together[[*first, *(c for c in together if c not in first)]]
+        wholes = {name: together[name].round().astype("int64") for name in ("params", "tokens")}
+        together = together.assign(**wholes)
         click.echo(together.to_csv(index=False), nl=False)
 
 
