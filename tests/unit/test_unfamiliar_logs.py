@@ -721,3 +721,18 @@ def test_files_left_for_one_reason_are_told_once(tmp_path: Path) -> None:
         (tmp_path / f"run{run}.csv").write_text(text)
     (line,) = alike_left(survey(tmp_path, tmp_path).left)
     assert line.endswith("(and 7 more like it)")
+
+
+@pytest.mark.parametrize(("split", "placed"), [("final_val_loss", True), ("loss", False)])
+def test_a_loss_of_the_whole_run_stands_with_its_last_row(
+    tmp_path: Path, split: str, placed: bool
+) -> None:
+    rows = [{"step": s, "tokens": s * 4096, "loss": 9 - s / 100} for s in (100, 200, 300)]
+    log = tmp_path / "a.jsonl"
+    log.write_text("\n".join(map(json.dumps, [*rows, {split: 5.5, "n_params": 7}])))
+    columns: Any = {"step": "step", "tokens": "tokens", "loss": {"train": "loss", "val": split}}
+    if not placed:  # one more row of a loss that is logged step by step may be a mean of all
+        columns["loss"] = "loss"
+    last = read_log(log, columns).rows.iloc[-1]
+    assert last["loss"] == 5.5
+    assert (last["step"] == 300 and last["tokens"] == 300 * 4096) == placed

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import yaml
 
-from flopline import loss_units
+from flopline import loss_units, param_counts
 from flopline.decoders import Undecodable
 from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
@@ -357,6 +357,7 @@ def _read_misfits(study: StudyDocument) -> Iterator[str]:
     source = study["source"]
     yield from pattern_mistakes(source)
     yield from unsaid_units(source)
+    yield from param_counts.misfits(study)
     yield from loss_units.misfits(study)
     columns = source.get("columns", {})
     table, declared = source["kind"] == "table", format_of(source)

@@ -57,6 +57,7 @@ from flopline.sources import parts_of, run_name, split_places
 from flopline.study_document import ColumnMap, MappedColumn
 from flopline.tables import column_of, read_table, record_of
 from flopline.units import COUNTS
+from flopline.units import unit_of as count_unit
 from flopline.written_numbers import DECIMALS, is_rounded, parse_number, parse_plain
 
 PLACES: Final = ("step", "tokens", "flops")
@@ -154,9 +155,10 @@ class Table:
     """A table with one row per run: its path, columns, proposed map and number of rows.
 
     `ending_tells` says whether its name tells its format, as that of a run table must;
-    `row_columns` is the proposed map of what a logged row has, as tokens and the loss, and
-    `decimal` what parts the fractions of its numbers. `repeats` is a column by which runs go over
-    their data more than once.
+    `row_columns` is the proposed map of what a logged row has, as tokens and the loss,
+    `row_of_units` what a row of units below the header says by column, and `decimal` what parts
+    the fractions of its numbers. `repeats` is a column by which runs go over their data more than
+    once.
     """
 
     path: str
@@ -168,6 +170,7 @@ class Table:
     row_columns: Mapping[str, MappedColumn]
     decimal: str = "."
     repeats: str = ""
+    row_of_units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def holds_losses(self) -> bool:
@@ -358,7 +361,30 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     ending_tells = by_ending[:1] == [name]
     decimal = _decimal_of(table, columns_in(rows["loss"])) if "loss" in rows else DECIMALS[0]
     repeats = next((n for n in names if n.lower().endswith("epochs") and _more(table, n)), "")
-    return Table(relative, name, names, facts, len(table), ending_tells, rows, decimal, repeats)
+    units = _row_of_units(table, [*rows.values(), *facts.values()], decimal)
+    return Table(
+        relative, name, names, facts, len(table), ending_tells, rows, decimal, repeats, units
+    )
+
+
+def _row_of_units(
+    table: pd.DataFrame, specs: Sequence[MappedColumn], decimal: str
+) -> dict[str, str]:
+    """The units by column, where the first row says them and the row below it has the numbers."""
+    columns = dict.fromkeys(one for spec in specs for one in columns_in(spec))
+    units: dict[str, str] = {}
+    for name in columns:
+        cells = column_of(table, name)
+        if cells is None or len(cells) < 2:
+            continue
+        first, second = cells.iloc[:2]
+        if math.isnan(parse_number(second, decimal)):
+            continue
+        if not isinstance(first, str) or not math.isnan(parse_number(first, decimal)):
+            return {}
+        units[name] = first.strip()
+    said = any(count_unit(f"({unit})") is not None for unit in units.values())
+    return units if said else {}
 
 
 def _of_ends(names: Sequence[str]) -> dict[str, MappedColumn]:
