@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flopline.drafting.survey import LogGroup, Survey, Table, survey
+from flopline.drafting.survey import LogGroup, Survey, Table, alike_left, survey
 from flopline.drafting.writing import CONVENTIONS, draft
 from flopline.errors import FloplineError
 from flopline.numbers import count
@@ -123,10 +123,11 @@ def _print_survey(surveyed: Survey) -> None:
         first, more = alike[0], f" and {len(alike) - 1} like it" if len(alike) > 1 else ""
         rows = sum(table.rows for table in alike)
         print(f"  table of {count(rows, 'run')} {first.path}{more}: {', '.join(first.columns)}")
-    for path, reason in surveyed.left[:LISTED]:
-        print(f"  left: {path}: {reason}")
-    if len(surveyed.left) > LISTED:
-        print(f"  left: {len(surveyed.left) - LISTED} more files")
+    left = alike_left(surveyed.left)
+    for line in left[:LISTED]:
+        print(f"  left: {line}")
+    if len(left) > LISTED:
+        print(f"  left: {len(left) - LISTED} more kinds of files")
 
 
 def _alike(tables: Sequence[Table]) -> list[list[Table]]:

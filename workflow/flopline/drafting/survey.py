@@ -1065,6 +1065,8 @@ def _lossless(path: Path, names: Sequence[str]) -> str:
             "TensorBoard's export of one metric: give the folder of its event files instead, which "
             "is read as it is, or a file for each run in which the column Value is called loss"
         )
+    if not any(name.strip() for name in names):
+        return "but it holds no names and no values, as a run that ended at once: take it out"
     value = next((name for name in names if name.lower() == "value"), "")
     if value and is_loss(run_name(str(path))):
         return f"but no column is named like a loss: call its column {value} loss"
@@ -1075,8 +1077,19 @@ def _lossless(path: Path, names: Sequence[str]) -> str:
         )
     if names[:1] and names[0].startswith("#"):
         return (
-            f"but its first line, {names[0][:40]!r}, is a comment and no header: take the lines "
-            "that begin with # out of it, as by grep -v '^#'"
+            "but its first line is a comment and no header: take the lines that begin with # out "
+            f"of it, as by grep -v '^#' {path.name} > uncommented/{path.name}"
+        )
+    if len(names) > 1 and not any(math.isnan(parse_number(name)) for name in names):
+        return (
+            "but its first line holds numbers and no names: write a line above it that names each "
+            f"column, as step,tokens,train_loss,val_loss ({path.name} begins with "
+            f"{', '.join([*names][:10])})"
+        )
+    if len(names) == 1 and _has_more_cells_below(path):
+        return (
+            f"but its first line, {names[0][:40]!r}, is a title and no header: take the lines "
+            "above the header out of it"
         )
     listed = ", ".join([*names][:10])
     if len(names) > 2 and "step" in row_columns(names):
@@ -1084,7 +1097,21 @@ def _lossless(path: Path, names: Sequence[str]) -> str:
             f"but no column is named like a loss ({listed}): if each but the step is a run, write "
             "a row for each value with the columns run, step and loss, as pandas.melt does"
         )
-    return f"but no column is named like a loss ({listed})"
+    return (
+        f"but no column is named like a loss ({listed}): {RENAME}, as to "
+        f"{'run, params, tokens and val_loss' if len(names) > 2 else 'val_loss'}"
+    )
+
+
+RENAME: Final = "rename its columns in its first line"
+
+
+def _has_more_cells_below(path: Path) -> bool:
+    """Whether lines below the first are parted by marks that it has none of."""
+    first, *below = head_of(path, BEGIN).decode("utf-8", "replace").splitlines()[:4] or [""]
+    return any(
+        mark not in first and sum(mark in line for line in below) > 1 for mark in (",", ";", "\t")
+    )
 
 
 def _unknown(path: Path) -> str:
@@ -1099,10 +1126,17 @@ def _unknown(path: Path) -> str:
     except FloplineError as refusal:
         return str(refusal).removeprefix(f"{path} ").rstrip(".")
     if not keys:
+        begin = head_of(path, BEGIN) if path.is_file() else b""
+        if begin and is_binary(begin):
+            return "it is binary, and no format that is known fits it: save what it holds as CSV"
+        ruled = [line for line in begin.decode("utf-8", "replace").splitlines() if line[:1] == "|"]
+        if any(set(line) <= set("|-: ") and "-" in line for line in ruled):
+            return "it is a table of Markdown: save it as CSV, with commas for the bars and no rule"
         return plain
     return (
-        f"{plain}; most like a row of one is {line[:100]!r}: if it is, set `format: lines` and map "
-        f"its keys in source.columns ({', '.join(keys[:8])})"
+        f"{plain}; most like a row of one is {line[:100]!r}: if it is, write a study file with "
+        "`kind: logs` and `format: lines` in source, whose columns say which of its keys "
+        f"({', '.join(keys[:8])}) is the `step`, the `tokens` and the `loss` (docs/formats.md)"
     )
 
 
@@ -1150,6 +1184,18 @@ def runs_of(group: LogGroup) -> list[str]:
         return list(group.runs)
     names = {**run_names(group.paths), **group.pieces}
     return [names[path] for path in group.paths]
+
+
+def alike_left(left: Sequence[tuple[str, str]]) -> list[str]:
+    """Why files are left, each reason once with the first file, and how many more are like it."""
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for path, reason in left:
+        about = reason.replace(Path(path).name, "")
+        alike.setdefault(re.split(r"; | \(", about)[0], []).append((path, reason))
+    return [
+        f"{path}: {reason}{f' (and {len(more)} more like it)' if more else ''}"
+        for (path, reason), *more in alike.values()
+    ]
 
 
 def is_sidecar(path: str) -> bool:

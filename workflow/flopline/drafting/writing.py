@@ -36,6 +36,7 @@ from flopline.drafting.survey import (
     LogGroup,
     Survey,
     Table,
+    alike_left,
     runs_of,
 )
 from flopline.errors import FloplineError
@@ -59,6 +60,9 @@ NO_TOKENS: Final = (
     "times their length) or one with the FLOPs, and name it in source.columns"
 )
 """What is missing of a table that says neither tokens nor FLOPs."""
+
+DESCRIBE: Final = ": describe the lines of a text log in source.pattern (docs/formats.md)"
+"""The mend where the reason that a file is left names none."""
 
 NO_PARAMS: Final = (
     "params of every run: no column is called like them; name the one that holds them as "
@@ -110,9 +114,9 @@ def draft(
         return _of_table(tables, survey.groups, name, given, root)
     if survey.tables:
         raise FloplineError(_no_loss(survey.tables[0]))
+    mend = "" if all(":" in reason for _, reason in survey.left) and survey.left else DESCRIBE
     raise FloplineError(
-        f"{survey.folder} holds no log and no table with params and a loss ({_why(survey)}): "
-        "describe the lines of a text log in source.pattern (docs/formats.md)."
+        f"{survey.folder} holds no log and no table with params and a loss: {_why(survey)}{mend}."
     )
 
 
@@ -123,6 +127,13 @@ def _is_stray(group: LogGroup) -> bool:
 
 def _no_loss(table: Table) -> str:
     """That a table of runs names no loss, and the mend."""
+    likelihood = next((name for name in table.names if "lik" in name.lower()), None)
+    if likelihood is not None:
+        return (
+            f"{table.path} is a table of {count(table.rows, 'run')}, but none of its columns is a "
+            f"loss: if {likelihood} is a log-likelihood of a token, turn its sign in the file and "
+            "call it val_loss."
+        )
     return (
         f"{table.path} is a table of {count(table.rows, 'run')}, but none of its columns is named "
         f"like a loss ({', '.join([*table.names][:10])}): rename that with the losses, as to "
@@ -132,14 +143,7 @@ def _no_loss(table: Table) -> str:
 
 def _why(survey: Survey) -> str:
     """Why the files of a folder are no logs, each reason once."""
-    alike: dict[str, list[tuple[str, str]]] = {}
-    for path, reason in survey.left:
-        alike.setdefault(reason.partition("; ")[0], []).append((path, reason))
-    reasons = [
-        f"{path}: {reason}{f' (and {len(more)} more like it)' if more else ''}"
-        for (path, reason), *more in alike.values()
-    ]
-    return "; ".join(reasons[:3]) or "no file"
+    return "; ".join(alike_left(survey.left)[:3]) or "no file"
 
 
 def _of_logs(
