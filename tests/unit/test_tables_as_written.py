@@ -408,7 +408,10 @@ def test_a_row_that_slipped_in_twice_makes_no_curves(tmp_path: Path, more: str) 
     assert source["columns"]["run"] == "run"
 
 
-def test_a_power_of_ten_beside_tokens_is_their_unit() -> None:
+def test_a_power_of_ten_beside_tokens_is_their_unit(tmp_path: Path) -> None:
+    rows = "".join(f"{n / 1e6},{d / 1e9},{loss}\n" for n, d, loss in RUNS)
+    folder = written(tmp_path / "t", "t.csv", f"params (10^6),tokens (10^9),val_loss\n{rows}")
+    assert drafted(folder)[0]["columns"]["tokens"] == {"column": "tokens (10^9)", "times": 1e9}
     assert row_columns(["tokens (10^9)"])["tokens"] == {"column": "tokens (10^9)", "times": 1e9}
     assert row_columns(["total tokens"])["tokens"] == "total tokens"
 

@@ -372,7 +372,9 @@ def _row_of_units(
     table: pd.DataFrame, specs: Sequence[MappedColumn], decimal: str
 ) -> dict[str, str]:
     """The units by column, where the first row says them and the row below it has the numbers."""
-    columns = dict.fromkeys(one for spec in specs for one in columns_in(spec))
+    scaled = [_column(spec) for spec in specs if isinstance(spec, dict) and "times" in spec]
+    plain = [spec for spec in specs if not (isinstance(spec, dict) and "times" in spec)]
+    columns = dict.fromkeys([*scaled, *(one for spec in plain for one in columns_in(spec))])
     units: dict[str, str] = {}
     for name in columns:
         cells = column_of(table, name)
