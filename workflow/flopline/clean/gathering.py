@@ -29,6 +29,11 @@ BATCH_TELLS: Final = (
 )
 """The way out where a log tells no tokens."""
 
+_NO_PARAMS_IN_ROW = (
+    "Its params are not a positive number: give them in its row, in the column that "
+    "source.columns names, or take the row out if it is no run."
+)
+
 _NO_PARAMS = (
     "Its params are not a positive number: give them in source.runs (a run table, a sidecar, its "
     "name or its log)."
@@ -194,7 +199,11 @@ def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
     empty_cells = runs[runs["params"].isna()]
     if fill := _cells_to_fill(["params", "batch_tokens"], empty_cells, study):
         say(runs["params"].isna(), f"Its params are unknown: {fill}.")
-    say(~runs["params"].between(0, np.inf, inclusive="neither"), _NO_PARAMS)
+    of_table = study["source"]["kind"] == "table"
+    say(
+        ~runs["params"].between(0, np.inf, inclusive="neither"),
+        _NO_PARAMS_IN_ROW if of_table else _NO_PARAMS,
+    )
     say(
         ~runs["family"].isin(list(study["families"])),
         "Its family '" + runs["family"].fillna("(none)") + "' is not listed in the study file.",
