@@ -14,7 +14,7 @@ import yaml
 from flopline.clean.gathering import stop_at_mistakes
 from flopline.clean.reasons import NO_STEP
 from flopline.drafting.columns import row_columns
-from flopline.drafting.survey import alike_left, columns_of, likest_row, survey
+from flopline.drafting.survey import OF_RUNS, alike_left, columns_of, likest_row, survey
 from flopline.drafting.writing import draft
 from flopline.errors import FloplineError
 from flopline.logs.key_values import FIRST, parsed, records
@@ -736,3 +736,11 @@ def test_a_loss_of_the_whole_run_stands_with_its_last_row(
     last = read_log(log, columns).rows.iloc[-1]
     assert last["loss"] == 5.5
     assert (last["step"] == 300 and last["tokens"] == 300 * 4096) == placed
+
+
+def test_a_file_with_the_facts_of_a_run_is_not_told_as_an_unknown_log(tmp_path: Path) -> None:
+    run = tmp_path / "exp0"
+    run.mkdir()
+    (run / "config.yaml").write_text("model:\n  n_params: 12345678\n")
+    (run / "log.csv").write_text("step,val_loss\n1,5\n2,4\n")
+    assert [reason for _, reason in survey(tmp_path, tmp_path).left] == [OF_RUNS]

@@ -220,7 +220,8 @@ def survey(folder: Path, root: Path) -> Survey:
             table = _result(path, relative) if name is None else None
             if table is None:
                 reason = str(refusal) if name else AIM if is_aim_store(path) else _unknown(path)
-                left.append((relative, reason))
+                beside = is_sidecar(relative) and path.suffix in (".yaml", ".yml")
+                left.append((relative, OF_RUNS if beside else reason))
                 continue
             name = table.format
         if table is not None:
@@ -1196,6 +1197,10 @@ def alike_left(left: Sequence[tuple[str, str]]) -> list[str]:
         f"{path}: {reason}{f' (and {len(more)} more like it)' if more else ''}"
         for (path, reason), *more in alike.values()
     ]
+
+
+OF_RUNS: Final = "it is no log: what a run is made with is looked for in it"
+"""Why a file is left that is named as trainers name those with the facts of a run."""
 
 
 def is_sidecar(path: str) -> bool:

@@ -585,7 +585,8 @@ def _way_to_steps(group: LogGroup) -> str:
         what = "which count from 0, " if group.counted_from_nought else ""
         return (
             f"write `tokens: {{column: {PLACE}, times: TOKENS_OF_AN_EPOCH}}` in source.columns if "
-            f"each row is an epoch ({what}{PLACE} counts rows from 1), or `step: {PLACE}` if a step"
+            f"each row is an epoch ({what}{PLACE} counts rows from 1), which needs no "
+            f"batch_tokens, or `step: {PLACE}` if a step, which does"
         )
     way = "name the column in source.columns, or take the split without steps out of `loss`"
     return f"{way}; or read {EPOCHS}" if EPOCH in group.names else way
