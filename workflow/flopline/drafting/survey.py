@@ -661,11 +661,11 @@ def _anew(begun: Mapping[str, Sequence[float]], changing: Mapping[str, Changing]
         return []
     path, ends = next(iter(begun.items()))
     at = " and ".join(f"{end:,.0f}" for end in ends[:3])
-    more = f" and {len(begun) - 1} more like it" if len(begun) > 1 else ""
+    more = f", and so do {len(begun) - 1} more" if len(begun) > 1 else ""
     return [
-        f"{path}{more} begins again from its first step after {at}: it is read as one run that was "
-        "restarted, of which the last attempt counts; if these are several runs, put each into a "
-        "file of its own."
+        f"{path} begins again from its first step after {at}{more}: each is read as one run that "
+        "was restarted, of which the last attempt counts; if the attempts are several runs, put "
+        "each into a file of its own."
     ]
 
 
