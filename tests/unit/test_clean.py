@@ -330,6 +330,17 @@ def test_order_of_runs_does_not_matter(order: list[str]) -> None:
     )
 
 
+@pytest.mark.parametrize(("times", "is_noted"), [(1.0, False), (1.2, False), (2.0, True)])
+def test_logged_flops_that_contradict_params_and_tokens_are_noted(
+    times: float, is_noted: bool
+) -> None:
+    rows = [{**row, "tokens": 1e6 * row["step"]} for row in steps(1, 2, 3)]
+    params = float(cleaned(rows).runs["params"].iloc[0])
+    logged = [{**row, "flops": times * 6 * params * row["tokens"]} for row in rows]
+    notes = " ".join(cleaned(logged).notes)
+    assert ("logged FLOPs are 2 times 6ND" in notes) == is_noted
+
+
 def test_runs_that_are_set_aside_are_named_where_the_kept_are_counted() -> None:
     """A run whose last loss was NaN went without a word in what the terminal printed."""
     runs = pd.DataFrame(

@@ -135,6 +135,66 @@ def test_what_snakemake_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert snakemake_arguments("", ["--profile", "slurm"])[-1] == "profiles/slurm"
 
 
+def test_rules_and_stages_that_there_are_not_are_told_before_snakemake() -> None:
+    for name in ("gather", "fit_isoflop", "results/x/decision.json"):
+        assert name in snakemake_arguments("x", ["--until", name, "-n"])
+    sentence = "--until names 'gathr', which is neither a stage nor a file of results"
+    with pytest.raises(FloplineError, match=rf"{sentence} \(did you mean 'gather'\?\)"):
+        snakemake_arguments("x", ["--until", "gathr"])
+
+
+def test_studies_that_there_are_not_list_few_and_name_the_one_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert said("init", str(tmp_path / "p"))[0] == 0
+    monkeypatch.chdir(tmp_path / "p")
+    for number in range(30):
+        Path(f"config/studies/a{number}.yaml").write_text("")
+    for name, words in {"zzz": " more.", "a7.yaml": "name it a7 or config/studies/a7.yaml"}.items():
+        code, sentence = said("plan", "1e22", name)
+        assert code == 1
+        assert words in sentence
+        assert len(sentence) < 300
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--params-convention", "totl"], "(did you mean 'total'?): choose one of total,"),
+        (["--target", "nan"], "the target 'nan' is no budget"),
+        (["--target=-5"], "the target '-5' is no budget"),
+        (["--target", "1,5e20"], "the target '1,5e20' is no budget"),
+        (["--target", "1"], "is fewer than 1,000,000"),
+    ],
+)
+def test_a_draft_is_given_what_a_study_may_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    words: list[str], sentence: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    code, output = said("draft", ".", "--name", "x", *words)
+    assert code == 1
+    assert sentence in output + capsys.readouterr().err
+
+
+def test_a_draft_takes_the_budgets_that_a_plan_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text("run,params,tokens,val_loss\na,1e8,1e9,3\nb,2e8,1e9,2.9\n")
+    assert (
+        said("draft", ".", "--name", "x", "--target", "500 PF-days", "--target", "2e20FLOPs")[0]
+        == 0
+    )
+    assert read_yaml(Path("config/studies/x.yaml"))["targets"] == [4.32e22, 2e20]
+
+
+def test_a_small_case_of_fewer_than_no_lines_is_refused(tmp_path: Path) -> None:
+    code, sentence = said("anonymise", "a", "b", "--lines", "-3")
+    assert code == 2
+    assert "-3 is not in the range x>=0" in sentence
+
+
 def test_a_study_of_digits_is_given_by_its_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

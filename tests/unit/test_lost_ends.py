@@ -182,4 +182,14 @@ def test_a_run_table_with_empty_cells_names_those_to_fill_in(tmp_path: Path) -> 
         facts = pd.DataFrame({"run": ["a"], "params": [params], "batch_tokens": [None]})
         fill = f"fill in {cells} in the row of 'a' of runs.csv"
         with pytest.raises(FloplineError, match=fill):
-            clean(ingest(options, files, tmp_path), facts.astype({"params": float}), options)
+            clean(
+                ingest(options, files, tmp_path),
+                facts.astype({"params": float, "batch_tokens": float}),
+                options,
+            )
+
+
+def test_a_rule_for_a_run_that_there_is_not_names_file_and_mend(tmp_path: Path) -> None:
+    rule = {"runs": ["r99"], "reason": "x"}
+    with pytest.raises(FloplineError, match=r"\.yaml: exclude: .*'r99'.* \(a, sound\): correct"):
+        taken(tmp_path, jsonl([row(step, val=3.0) for step in STEPS]), exclude=[rule])

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from flopline.audit.next_budget import next_budget
-from flopline.cli.next_sweep import advised
+from flopline.cli.next_sweep import advised, whole_counts
 from flopline.next_step import next_step
 from flopline.report.answer import Evidence, next_run
 from flopline.results import FamilyResults, StudyResults
@@ -155,3 +155,11 @@ def test_why_no_budget_is_advised_is_what_holds(
     step = next_step(runs(budgets), {}, "isoflop", target)
     assert step is not None
     assert words in step.sentence
+
+
+def test_offers_for_a_job_script_have_whole_params_and_tokens() -> None:
+    run = pd.DataFrame({"params": [1.5e8 + 0.7], "tokens": [3e9 + 0.2], "flops": [2.7e18]})
+    budget = pd.DataFrame({"flops": [1e21], "sizes": [4]})
+    lines = whole_counts(pd.concat([run, budget])).to_csv(index=False).splitlines()
+    assert lines[1:] == ["150000001,3000000000,2.7e+18,", ",,1e+21,4.0"]
+    assert whole_counts(budget).equals(budget)

@@ -100,6 +100,15 @@ def source(**changes: Any) -> dict[str, Any]:
          "entry 1 of `exclude` mixes `runs` and `column`: keep one of them."),
         ({"exclude": "run-1"}, "`exclude` is 'run-1' but must be a list: write each entry on a "
          "line of its own that begins with a dash."),
+        ({"exclude": ["r1"]}, "entry 1 of `exclude` is 'r1' but must be `key: value` lines: write "
+         "the entry as {runs: [r1], reason: ...}, with your own words for the dots."),
+        ({"targets": "1e20 FLOPs"}, "`targets` is '1e20 FLOPs' but must be a list: write it in a "
+         "list, in figures and without a unit, as in targets: [1e21]."),
+        ({"isoflop": {"budgets": [1e18, 2e18, 1e18]}}, "`isoflop.budgets` names 1e+18 twice: keep "
+         "one."),
+        ({"loss_split": "vall"}, "`loss_split` is 'vall', which is no split of a table, whose loss "
+         "is that of one column (did you mean 'val'?): write val, or train if it is a training "
+         "loss."),
         ({"laws": "isoflop"}, "`laws` is 'isoflop' but must be a list: write laws: [isoflop]."),
         (source(loss_unit="bits"), "`source.loss_unit` is 'bits' but must be one of "
          "nats_per_token, bits_per_token, bits_per_byte, nats_per_byte, perplexity or `key: value` "

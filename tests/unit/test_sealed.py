@@ -404,6 +404,13 @@ def test_a_comma_in_a_table_of_results_is_told_with_a_mend_for_that_table(
         results_table(path)
 
 
+def test_a_sealed_file_that_is_there_names_the_option_for_another(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("{}")
+    with pytest.raises(FloplineError, match="name another file with --file path/to/file"):
+        write_sealed({}, path)
+
+
 def test_results_of_another_version_are_told_with_the_mend() -> None:
     left: dict[str, Any] = {}
     study: Any = {"name": "x"}

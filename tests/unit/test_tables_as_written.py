@@ -25,6 +25,7 @@ from flopline.errors import FloplineError
 from flopline.facts import read_sidecar
 from flopline.ingesting import ingest
 from flopline.logs.readers import read_log, sniffed
+from flopline.param_counts import misfits, said_by
 from flopline.study import load_study, read_yaml
 from flopline.tables import column_map, read_table
 from flopline.units import unit_of, without_unit
@@ -407,7 +408,10 @@ def test_a_row_that_slipped_in_twice_makes_no_curves(tmp_path: Path, more: str) 
     assert source["columns"]["run"] == "run"
 
 
-def test_a_power_of_ten_beside_tokens_is_their_unit() -> None:
+def test_a_power_of_ten_beside_tokens_is_their_unit(tmp_path: Path) -> None:
+    rows = "".join(f"{n / 1e6},{d / 1e9},{loss}\n" for n, d, loss in RUNS)
+    folder = written(tmp_path / "t", "t.csv", f"params (10^6),tokens (10^9),val_loss\n{rows}")
+    assert drafted(folder)[0]["columns"]["tokens"] == {"column": "tokens (10^9)", "times": 1e9}
     assert row_columns(["tokens (10^9)"])["tokens"] == {"column": "tokens (10^9)", "times": 1e9}
     assert row_columns(["total tokens"])["tokens"] == "total tokens"
 
@@ -429,3 +433,66 @@ def test_rows_of_one_size_are_a_curve_though_it_was_restarted(tmp_path: Path, pl
         rows = "".join(f"{n * 1000},{5 - i / 10},12345678\n" for i, n in enumerate(at))
         written(tmp_path / "t", f"{name}.csv", f"{place},val_loss,params\n{rows}")
     assert drafted(tmp_path / "t")[0]["kind"] == "logs"
+
+
+BOTH = "run,total_params,active_params,tokens,val_loss\n" + "".join(
+    f"r{i},{8 * n:.0f},{n:.0f},{d:.0f},{loss}\n" for i, (n, d, loss) in enumerate(RUNS)
+)
+
+
+@pytest.mark.parametrize("convention", ["active", "total"])
+def test_the_declared_count_of_params_chooses_the_column(tmp_path: Path, convention: str) -> None:
+    folder = written(tmp_path / "t", "t.csv", BOTH)
+    given = {**CONVENTIONS, "params_convention": convention}
+    made = draft(survey(folder, tmp_path), "s", given, "s.runs.csv", tmp_path)
+    assert f'params: "{convention}_params"' in made.study
+    assert not made.missing
+
+
+def test_a_column_that_counts_other_params_than_declared_is_refused(tmp_path: Path) -> None:
+    folder = written(tmp_path / "t", "t.csv", BOTH.replace("active_params", "width"))
+    given = {**CONVENTIONS, "params_convention": "active"}
+    made = draft(survey(folder, tmp_path), "s", given, "s.runs.csv", tmp_path)
+    assert "total_params says that it counts total params" in made.missing[0]
+    study: Any = {"params_convention": "active", "source": {"columns": {"params": "total_params"}}}
+    (refusal,) = misfits(study)
+    assert "write `params: {column: total_params, times: 1}`" in refusal
+    study["source"]["columns"]["params"] = {"column": "total_params", "times": 1}
+    assert not list(misfits(study))
+    assert [said_by(n) for n in ("n_params", "nonEmbeddingParams", "activated_params")] == [
+        "", "non_embedding", "active",
+    ]  # fmt: skip
+
+
+def test_runs_that_a_tracker_calls_crashed_are_left_out(tmp_path: Path) -> None:
+    states = ["finished", "crashed", "finished", "Failed"]
+    rows = [f"{row},{s}\n" for row, s in zip(FINISHED.splitlines(), states, strict=True)]
+    header = "Name,params,tokens,val_loss,State\n"
+    folder = written(tmp_path / "t", "t.csv", header + "".join(rows))
+    _, notes = drafted(folder)
+    assert read_yaml(tmp_path / "s.yaml")["exclude"] == [
+        {"runs": ["r1"], "reason": "State is crashed"},
+        {"runs": ["r3"], "reason": "State is Failed"},
+    ]
+    assert "State is crashed of 1 run" in notes
+
+
+def test_a_row_of_units_below_the_header_is_asked_about(tmp_path: Path) -> None:
+    rows = "".join(f"r{i},{n / 1e6},{d / 1e9},{loss}\n" for i, (n, d, loss) in enumerate(RUNS))
+    folder = written(tmp_path / "t", "t.csv", f"run,params,tokens,val loss\n,M,B,nats\n{rows}")
+    source, notes = drafted(folder)
+    assert source["columns"]["params"] == {"column": "params", "times": 1e6}
+    assert source["columns"]["tokens"] == {"column": "tokens", "times": 1e9}
+    assert "holds units and no run (" in notes
+    other = written(tmp_path / "u", "t.csv", f"run,params,tokens,val loss\nr9,n/a,?,?\n{rows}")
+    assert "holds units" not in drafted(other)[1]
+
+
+def test_columns_that_are_runs_are_read_as_those_of_a_chart(tmp_path: Path) -> None:
+    chart = tmp_path / "c.csv"
+    chart.write_text("step,12M - val_loss,35M - val_loss\n200,6.3,5.8\n400,5.7,5.2\n")
+    assert sniffed(chart) == "wandb_chart"
+    rows = read_log(chart, {"step": "step", "loss": {"val": "val_loss"}}).rows
+    assert rows.groupby("run", sort=True)["loss"].last().to_dict() == {"12M": 5.7, "35M": 5.2}
+    chart.write_text("step,train - loss,val - loss\n200,6.3,5.8\n400,5.7,5.2\n")
+    assert sniffed(chart) == "csv"

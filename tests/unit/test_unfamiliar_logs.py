@@ -14,7 +14,7 @@ import yaml
 from flopline.clean.gathering import stop_at_mistakes
 from flopline.clean.reasons import NO_STEP
 from flopline.drafting.columns import row_columns
-from flopline.drafting.survey import columns_of, likest_row, survey
+from flopline.drafting.survey import OF_RUNS, alike_left, columns_of, likest_row, survey
 from flopline.drafting.writing import draft
 from flopline.errors import FloplineError
 from flopline.logs.key_values import FIRST, parsed, records
@@ -684,3 +684,63 @@ def test_a_log_that_begins_again_may_hold_several_runs(
     (tmp_path / "logs/a.csv").write_text("step,tokens,loss\n" + rows)
     made = draft(survey(tmp_path / "logs", tmp_path), "s", {}, "s.csv", tmp_path)
     assert ("a.csv begins again" in " ".join(made.notes)) == is_noted
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "mend"),
+    [
+        ("a.jsonl", b"{}\n{}\n", "it holds no names and no values"),
+        ("a.npy", b"\x93NUMPY\x01\x00\x00\xff" + bytes(99), "save what it holds as CSV"),
+        ("a.md", b"| run | val_loss |\n|---|:--:|\n| a | 3.1 |\n", "table of Markdown: save it"),
+        ("a.csv", b"Lauf,Parameter,Verlust\na,1e8,3\nb,2e8,2\n", "rename its columns in its"),
+        ("a.csv", b"Sweep 2024\nrun,params,val_loss\na,1e8,3\nb,2e8,2\n", "is a title and no"),
+        ("a.csv", b"100,262144,7.2\n200,524288,6.1\n", "numbers and no names: write"),
+        ("a.tsv", b"# n: 1\nstep\tval_loss\n1\t5\n2\t4\n", "a.tsv > uncommented/a.tsv"),
+        ("a.csv", b"run,params,tokens,loglik\na,1e8,1e9,-3\nb,2e8,1e9,-2\n", "turn its sign"),
+        ("a.log", b"x | {'samples': 256, 'loss': 7.2, 'mfu': 0.5}\n", "write a study file with"),
+        ("a.txt", b"nothing of interest\n", "describe the lines of a text log in source.pattern"),
+    ],
+)  # fmt: skip
+def test_a_folder_without_logs_ends_with_one_mend_that_fits(
+    tmp_path: Path, name: str, content: bytes, mend: str
+) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / name).write_bytes(content)
+    found = survey(folder, tmp_path)
+    with pytest.raises(FloplineError, match=mend) as refusal:
+        draft(found, "x", {}, "x.csv", tmp_path)
+    assert ("source.pattern" in str(refusal.value)) == (name == "a.txt")
+
+
+def test_files_left_for_one_reason_are_told_once(tmp_path: Path) -> None:
+    for run in range(8):
+        text = "".join(
+            f"{step},{step * 262144},{9 - run / 9 - step / 900}\n" for step in (100, 200)
+        )
+        (tmp_path / f"run{run}.csv").write_text(text)
+    (line,) = alike_left(survey(tmp_path, tmp_path).left)
+    assert line.endswith("(and 7 more like it)")
+
+
+@pytest.mark.parametrize(("split", "placed"), [("final_val_loss", True), ("loss", False)])
+def test_a_loss_of_the_whole_run_stands_with_its_last_row(
+    tmp_path: Path, split: str, placed: bool
+) -> None:
+    rows = [{"step": s, "tokens": s * 4096, "loss": 9 - s / 100} for s in (100, 200, 300)]
+    log = tmp_path / "a.jsonl"
+    log.write_text("\n".join(map(json.dumps, [*rows, {split: 5.5, "n_params": 7}])))
+    columns: Any = {"step": "step", "tokens": "tokens", "loss": {"train": "loss", "val": split}}
+    if not placed:  # one more row of a loss that is logged step by step may be a mean of all
+        columns["loss"] = "loss"
+    last = read_log(log, columns).rows.iloc[-1]
+    assert last["loss"] == 5.5
+    assert (last["step"] == 300 and last["tokens"] == 300 * 4096) == placed
+
+
+def test_a_file_with_the_facts_of_a_run_is_not_told_as_an_unknown_log(tmp_path: Path) -> None:
+    run = tmp_path / "exp0"
+    run.mkdir()
+    (run / "config.yaml").write_text("model:\n  n_params: 12345678\n")
+    (run / "log.csv").write_text("step,val_loss\n1,5\n2,4\n")
+    assert [reason for _, reason in survey(tmp_path, tmp_path).left] == [OF_RUNS]

@@ -164,9 +164,19 @@ FIRST_ROWS = ("late", "clock_reset", "negative_lr", "beyond_int64")
 
 def test_a_note_says_where_counts_are_rounded() -> None:
     runs = pd.DataFrame({"run": ["a", "b"], "rounded": ["x.csv, line 2", None]})
-    for name in ("tokens_from", "source", "misread", "converted", "repeats", "begins", *FIRST_ROWS):
+    for name in (
+        "tokens_from",
+        "source",
+        "misread",
+        "converted",
+        "repeats",
+        "begins",
+        "begun_anew",
+        *FIRST_ROWS,
+    ):
         runs[name] = pd.Series([None, None], dtype="string")
     runs["spikes"], runs["status"], runs["flops_over_six_nd"] = 0, "kept", 1.0
+    runs["given_over_six_nd"] = 1.0
     runs["family"], runs["params"], runs["tokens"], runs["loss"] = "dense", 1e7, 2e8, 3.0
     options = {"spikes": "keep", "bad_rows": "error"}
     sentences = notes(runs, {"cleaning": options, "flops_convention": "six_nd"})

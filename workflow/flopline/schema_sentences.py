@@ -110,8 +110,19 @@ def _mend(value: object, kinds: Sequence[str], error: Any) -> str:
         return ": write it in one piece, in quotes"
     if "array" in kinds and scalar and _is_entry(value, error.schema):
         return f": write {_yaml(error.absolute_path)}[{_plain(value)}]"
+    if (
+        "array" in kinds
+        and isinstance(value, str)
+        and error.schema["items"].get("type") == "number"
+    ):
+        return (
+            f": write it in a list, in figures and without a unit, as in "
+            f"{_yaml(error.absolute_path)}[1e21]"
+        )
     if "array" in kinds:
         return ": write each entry on a line of its own that begins with a dash"
+    if "object" in kinds and error.absolute_path and isinstance(error.absolute_path[-1], int):
+        return f": {_entry_to_write(value, error.schema)}"
     if "object" in kinds:
         return f": {_lines_to_write(error.schema)}"
     if isinstance(value, str) and ("number" in kinds or "integer" in kinds):
@@ -153,6 +164,18 @@ def _lines_to_write(rule: Rule) -> str:
     if not known:
         return "write a `name: value` line for each, below it and further in"
     return f"write below it, further in, a line `key: value` for {', '.join(known)}"
+
+
+def _entry_to_write(value: object, rule: Rule) -> str:
+    """How to write a mapping in a list; with the value where a key of it takes a list."""
+    first = next((forms["required"][0] for forms in rule.get("oneOf", ())), None)
+    keys = [key for key in (first, *rule.get("required", ())) if key]
+    shown = f"[{_plain(value)}]" if not isinstance(value, list | dict) else "[...]"
+    of_lists = [
+        key for key in keys if rule.get("properties", {}).get(key, {}).get("type") == "array"
+    ]
+    pairs = [f"{key}: {shown if key in of_lists[:1] else '...'}" for key in dict.fromkeys(keys)]
+    return f"write the entry as {{{', '.join(pairs)}}}, with your own words for the dots"
 
 
 def _too_short(error: Any) -> str:

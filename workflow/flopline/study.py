@@ -12,11 +12,11 @@ from typing import Any, cast
 
 import yaml
 
-from flopline import loss_units
+from flopline import loss_units, param_counts
 from flopline.decoders import Undecodable
 from flopline.errors import FloplineError
 from flopline.laws.registry import LAWS
-from flopline.logs.formats import FORMATS
+from flopline.logs.formats import FORMATS, SPLIT_FOLDERS
 from flopline.loss_units import unit_of_study
 from flopline.option_groups import config_schema
 from flopline.schema import split_label
@@ -36,6 +36,9 @@ from flopline.written_numbers import as_float
 
 TODO = "TODO"
 """What a drafted study file says where a person must decide."""
+
+LISTED = 10
+"""Studies that a sentence lists."""
 
 MOST_VALUES = 1_000_000
 """Values that a YAML file may hold once its aliases are followed."""
@@ -224,7 +227,11 @@ def _study_path(name: str, root: Path) -> Path:
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
         if why := why_no_file(root / path):
-            raise FloplineError(f"config `study`: the study file {name} {why}.")
+            named = [path.name for path in _studies(root)]
+            meant = did_you_mean(name, [f"config/studies/{one}" for one in named])
+            if path.name in named:
+                meant = f"; name it {path.stem} or config/studies/{path.name}"
+            raise FloplineError(f"config `study`: the study file {name} {why}{meant}.")
         return path
     path = Path("config/studies") / f"{name}.yaml"
     why = why_no_file(root / path)
@@ -232,11 +239,16 @@ def _study_path(name: str, root: Path) -> Path:
         return path
     if why != "does not exist":
         raise FloplineError(f"config `study`: {path} {why}: put the study file there.")
-    known = sorted(p.stem for p in (root / "config/studies").glob("*.yaml"))
+    known = [path.stem for path in _studies(root)]
+    more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
     raise FloplineError(
         f"config `study`: {path} does not exist{did_you_mean(name, known)}; "
-        f"the studies there are: {', '.join(known) or 'none'}."
+        f"the studies there are: {', '.join(known[:LISTED]) or 'none'}{more}."
     )
+
+
+def _studies(root: Path) -> list[Path]:
+    return sorted((root / "config/studies").glob("*.yaml"))
 
 
 def _study_schema(path: Path) -> dict[str, Any]:
@@ -284,6 +296,7 @@ def _check_meaning(study: StudyDocument, path: Path) -> None:
         family_mistakes(list(study["families"])),
         _unknown_laws(study),
         _unknown_family(study),
+        _budgets_twice(study),
         _misfits(study),
     ):
         raise FloplineError(f"{path}: {sentence}")
@@ -315,6 +328,13 @@ def _unknown_family(study: StudyDocument) -> Iterator[str]:
         )
 
 
+def _budgets_twice(study: StudyDocument) -> Iterator[str]:
+    budgets = cast("dict[str, Any]", study)["isoflop"]["budgets"] or []
+    twice = next((one for place, one in enumerate(budgets) if one in budgets[:place]), None)
+    if twice is not None:
+        yield f"`isoflop.budgets` names {twice:g} twice: keep one."
+
+
 def _misfits(study: StudyDocument) -> Iterator[str]:
     return _simulated_misfits(study) if is_simulated(study) else _read_misfits(study)
 
@@ -337,6 +357,7 @@ def _read_misfits(study: StudyDocument) -> Iterator[str]:
     source = study["source"]
     yield from pattern_mistakes(source)
     yield from unsaid_units(source)
+    yield from param_counts.misfits(study)
     yield from loss_units.misfits(study)
     columns = source.get("columns", {})
     table, declared = source["kind"] == "table", format_of(source)
@@ -351,6 +372,13 @@ def _read_misfits(study: StudyDocument) -> Iterator[str]:
     if not table:
         yield from _facts_as_rows(columns)
     yield from _params_misfits(study, facts)
+    split = study["loss_split"]
+    if table and split.lower() not in SPLIT_FOLDERS:
+        yield (
+            f"`loss_split` is '{split}', which is no split of a table, whose loss is that of one "
+            f"column{did_you_mean(split, list(SPLIT_FOLDERS))}: write val, or train if it is a "
+            "training loss."
+        )
     if len(study["families"]) > 1 and "family" not in facts:
         yield "several families are listed but no `family` column is named."
     if isinstance(columns.get("loss"), dict) and "split" in columns:

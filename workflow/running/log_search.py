@@ -55,14 +55,17 @@ def log_files(study: StudyDocument, root: Path) -> list[LogFile]:
         _refuse_unreadable(matched, hits, root)
         if not hits:
             mend = "correct the path or put the files there"
+            where = "" if os.path.isabs(pattern) else " below the working directory"  # noqa: PTH117
             if (root / pattern).exists():
                 escaped = glob.escape(pattern)
                 mend = f"[, * and ? stand for other letters in it, so write '{escaped}'"
+            elif pattern.startswith("~"):
+                home = os.path.expanduser(pattern)  # noqa: PTH111
+                mend = f"~ is not followed in a study file, so write '{home}'"
             elif "://" in pattern:
                 mend = f"it lies elsewhere, so `{command()} fetch '{pattern}'` and name the folder"
             raise FloplineError(
-                f"{study['file']}: source.paths '{pattern}' matches no file below the working "
-                f"directory: {mend}."
+                f"{study['file']}: source.paths '{pattern}' matches no file{where}: {mend}."
             )
         paths += [os.path.normpath(hit) for hit in hits]
     files = sorted(set(paths))

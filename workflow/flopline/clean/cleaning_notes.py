@@ -61,6 +61,7 @@ def notes(runs: pd.DataFrame, study: StudyDocument) -> list[str]:
             "exact to 16 digits",
         ),
         counting_gap(runs[runs["status"] == KEPT], study["flops_convention"]),
+        _other_flops(runs[runs["status"] == KEPT], study["flops_convention"]),
         doubtful_ratio(runs, study),
         *odd_runs(runs),
     ]
@@ -182,6 +183,24 @@ def counting_gap(kept: pd.DataFrame, convention: str) -> str:
         f"6ND and {counted} differ by more than {NOTABLE_GAP:.0%} in "
         f"{_by_family(kept, wide) if several else where}, the exact one up to {widest:.3g} times "
         f"as much: exponents and optima depend on which is used{after}"
+    )
+
+
+FAR: Final = 1.5
+"""By how much a column of FLOPs and 6ND differ where one of the three counts means another thing:
+attention adds less to most models, and an overlooked factor is 2 or more."""
+
+
+def _other_flops(kept: pd.DataFrame, convention: str) -> str:
+    """That a column of FLOPs, which the convention does not read, contradicts params and tokens."""
+    ratio = kept["given_over_six_nd"].dropna()
+    middle = float(ratio.median())
+    if convention == "supplied" or not middle > 0 or 1 / FAR < middle < FAR:
+        return ""
+    return (
+        f"the logged FLOPs are {middle:.3g} times 6ND at the median of {count(len(ratio), 'run')}, "
+        f"and flops_convention {convention} does not use them: see that params and tokens count "
+        "what they should, as all tokens that a run was trained on"
     )
 
 

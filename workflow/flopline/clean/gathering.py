@@ -29,6 +29,11 @@ BATCH_TELLS: Final = (
 )
 """The way out where a log tells no tokens."""
 
+_NO_PARAMS_IN_ROW = (
+    "Its params are not a positive number: give them in its row, in the column that "
+    "source.columns names, or take the row out if it is no run."
+)
+
 _NO_PARAMS = (
     "Its params are not a positive number: give them in source.runs (a run table, a sidecar, its "
     "name or its log)."
@@ -180,7 +185,10 @@ def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
         reason[hit] = sentence[hit] if isinstance(sentence, pd.Series) else sentence
 
     for rule in study["exclude"]:
-        say(_named_by(runs, rule, "exclude"), f"Excluded in the study file: {rule['reason']}")
+        say(
+            _named_by(runs, rule, "exclude", study["file"]),
+            f"Excluded in the study file: {rule['reason']}",
+        )
     copy_of = same_files(runs[reason == ""]).reindex(runs.index)
     say(copy_of.notna(), copy_of)
     if study["source"]["kind"] == "table":
@@ -191,7 +199,11 @@ def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
     empty_cells = runs[runs["params"].isna()]
     if fill := _cells_to_fill(["params", "batch_tokens"], empty_cells, study):
         say(runs["params"].isna(), f"Its params are unknown: {fill}.")
-    say(~runs["params"].between(0, np.inf, inclusive="neither"), _NO_PARAMS)
+    of_table = study["source"]["kind"] == "table"
+    say(
+        ~runs["params"].between(0, np.inf, inclusive="neither"),
+        _NO_PARAMS_IN_ROW if of_table else _NO_PARAMS,
+    )
     say(
         ~runs["family"].isin(list(study["families"])),
         "Its family '" + runs["family"].fillna("(none)") + "' is not listed in the study file.",
@@ -241,19 +253,21 @@ def _quarantine(runs: pd.DataFrame, study: StudyDocument) -> pd.DataFrame:
     say(copy_of.notna(), copy_of)
     status = np.where(reason == "", KEPT, QUARANTINED).astype(object)
     for rule in study["held_out"]:
-        held = _named_by(runs, rule, "held_out") & (reason == "")
+        held = _named_by(runs, rule, "held_out", study["file"]) & (reason == "")
         status[held] = HELD_OUT
     reason[status == HELD_OUT] = "Held out in the study file: no fit sees it."
     return runs.assign(reason=reason, status=status)
 
 
-def _named_by(runs: pd.DataFrame, rule: RunRule, key: str) -> pd.Series:
+def _named_by(runs: pd.DataFrame, rule: RunRule, key: str, file: str) -> pd.Series:
     """Which runs a rule of the list `key` of the study file means."""
     if "runs" in rule:
         unknown = sorted(set(rule["runs"]) - set(runs["run"]))
         if unknown:
+            listed = ", ".join([*runs["run"].head(3), *(["..."] if len(runs) > 3 else [])])
             raise FloplineError(
-                f"{key}: the study file names run '{unknown[0]}', which is not in the data."
+                f"{file}: {key}: the study file names run '{unknown[0]}', which is not in the "
+                f"data ({listed}): correct the name, or take it out."
             )
         return runs["run"].isin(rule["runs"])
     value = (

@@ -39,7 +39,8 @@ REASONS: Final = {
     DOUBTFUL_COMMA: "a comma in a number parts no groups of three digits (if it is a decimal "
     "comma, set `decimal: ','` in source)",
     DOUBTFUL_POINT: "a number has a decimal point, and the study says a decimal comma (take "
-    "`decimal: ','` out of source if its numbers have points)",
+    "`decimal: ','` out of source if all its numbers have points; where one column has points and "
+    "another commas, write points in both and take it out)",
     COMMA_IN_LOSS: "a loss or learning rate has a comma, and neither has thousands to set apart "
     "(if it is a decimal comma, write a point, or set `decimal: ','` in source where no commas of "
     "its numbers stand between thousands)",
@@ -53,7 +54,8 @@ REASONS: Final = {
     NO_RUN: "the row does not say which run it belongs to",
     NO_LOSS: "the row logs no loss",
     NOT_FINITE: "the loss is NaN or infinite",
-    NOT_POSITIVE: "the loss is zero or negative",
+    NOT_POSITIVE: "the loss is zero or negative (of a log-likelihood, turn the sign of the column "
+    "in the file)",
     NO_STEP: "the row has no step, or one that is no whole number",
     NO_TOKENS: "the tokens seen at this row are unknown",
     DUPLICATE: "the same step was logged twice; the first is kept",

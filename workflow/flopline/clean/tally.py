@@ -26,6 +26,7 @@ TALLY: Final = {
     "reached": "float64",
     "declared_per_token": "float64",
     "exact_per_token": "float64",
+    "given_over_six_nd": "float64",
     "tokens_from": "string",
     "overlap": "string",
     "doubles": "string",
@@ -102,6 +103,7 @@ def tally(of: SortedRows, study: StudyDocument) -> pd.DataFrame:
             {
                 **_ends(rows, kept, names, study),
                 "declared_per_token": nothing if per_token is None else per_token,
+                "given_over_six_nd": _given_over_six_nd(of.given, of.facts, runs),
                 "exact_per_token": conventions.exact_flops_per_token(of.facts),
                 "tokens_from": list(of.tokens_from),
                 "overlap": [
@@ -162,6 +164,16 @@ def _ends(rows: Rows, kept: Ints, names: Names, study: StudyDocument) -> dict[st
         inside = rows.tokens[of_split] >= end
         total = np.add.reduceat(np.where(inside, rows.loss[of_split], 0.0), first)
         out["loss"][run] = total / np.add.reduceat(inside.astype(float), first)
+    return out
+
+
+def _given_over_six_nd(given: Rows, facts: conventions.FactArrays, runs: int) -> Floats:
+    """The FLOPs of each run as a column says them over 6ND of its tokens, at its largest row."""
+    out = np.full(runs, np.nan)
+    both = np.flatnonzero(np.isfinite(given.flops) & (given.tokens > 0))
+    both = both[np.argsort(given.tokens[both], kind="stable")]
+    run = given.run[both]
+    out[run] = given.flops[both] / (6.0 * facts["params"][run] * given.tokens[both])
     return out
 
 

@@ -56,7 +56,14 @@ def _offer(document: StudyDocument, results: StudyResults, as_csv: bool, runs: i
         together = pd.concat(offered, ignore_index=True)
         first = ["family", "kind"]
         together = together[[*first, *(c for c in together if c not in first)]]
+        together = whole_counts(together)
         click.echo(together.to_csv(index=False), nl=False)
+
+
+def whole_counts(offers: pd.DataFrame) -> pd.DataFrame:
+    """The offers with params and tokens as whole numbers; those of a budget have none."""
+    counts = [name for name in ("params", "tokens") if name in offers]
+    return offers.assign(**{name: offers[name].round().astype("Int64") for name in counts})
 
 
 def advised(results: StudyResults, family: str, target_flops: float) -> tuple[str, NextStep | None]:

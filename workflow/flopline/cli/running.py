@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +15,12 @@ import click
 from flopline.cli.program import demand_a_project, in_a_sentence, study_path
 from flopline.errors import FloplineError
 from flopline.places import LIBRARY, PROJECT, SNAKEFILE, WORKFLOW
+from flopline.schema_sentences import did_you_mean
 
 CORES: Final = ("--cores", "-c", "--jobs", "-j", "--profile")
 """Options of Snakemake's that say how many jobs run at once."""
+OF_RULES: Final = ("--until", "-U", "--omit-from", "-O", "--forcerun", "-R")
+"""Options of Snakemake's that name rules."""
 OWN_PROFILE: Final = "profiles/default"
 
 
@@ -59,6 +64,7 @@ def snakemake_arguments(study: str, more: Sequence[str]) -> list[str]:
     Raises FloplineError for a profile that is neither there nor packaged.
     """
     words = _with_profiles(more)
+    _demand_rules(words)
     out = ["--snakefile", str(SNAKEFILE)]
     if not any(word.split("=")[0] in CORES for word in words):
         out += ["--cores", "all"]
@@ -66,6 +72,35 @@ def snakemake_arguments(study: str, more: Sequence[str]) -> list[str]:
         out += ["--workflow-profile", str(PROJECT / OWN_PROFILE)]
     # Before the rest: `--config` takes every word that follows, up to the next option.
     return [*out, *words, *(["--config", f"study={study_path(study)}"] if study else [])]
+
+
+def _demand_rules(words: Sequence[str]) -> None:
+    """Raise FloplineError where an option that names rules names one that there is not."""
+    for place, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if option not in OF_RULES:
+            continue
+        after = list(itertools.takewhile(lambda one: not one.startswith("-"), words[place + 1 :]))
+        for name in [value] if equals else after:
+            if "/" in name or "." in name or any(rule.fullmatch(name) for rule in _rules()):
+                continue
+            known = [rule.pattern for rule in _rules() if rule.pattern.isalnum()]
+            raise FloplineError(
+                f"{option} names {name!r}, which is neither a stage nor a file of results"
+                f"{did_you_mean(name, known)}; the stages are {', '.join(known)}."
+            )
+
+
+def _rules() -> list[re.Pattern[str]]:
+    """The names of the rules in the order of their files, as patterns where they are made."""
+    texts = [SNAKEFILE.read_text(encoding="utf-8")]
+    texts += [path.read_text(encoding="utf-8") for path in sorted(WORKFLOW.glob("rules/*.smk"))]
+    names: list[str] = []
+    for text in texts:
+        names += re.findall(r"^\s*(?:rule|checkpoint) (\w+):", text, re.MULTILINE)
+        made = re.findall(r"^\s+name:\s+f?\"([^\"]+)\"", text, re.MULTILINE)
+        names += [re.sub(r"\\{[^}]*\\}", ".+", re.escape(one)) for one in made]
+    return [re.compile(name) for name in dict.fromkeys(names)]
 
 
 def _with_profiles(words: Sequence[str]) -> list[str]:

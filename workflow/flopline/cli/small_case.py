@@ -14,7 +14,13 @@ from flopline.errors import FloplineError
 @click.command("anonymise")
 @click.argument("log", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--lines", default=200, show_default=True, help="Keep so many lines; 0 keeps all.")
+@click.option(
+    "--lines",
+    type=click.IntRange(min=0),
+    default=200,
+    show_default=True,
+    help="Keep so many lines; 0 keeps all.",
+)
 @click.option("--keep", multiple=True, metavar="WORD", help="A word that may stay as it is.")
 @in_a_sentence
 def anonymise_command(log: Path, out: Path, lines: int, keep: tuple[str, ...]) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flopline.drafting.survey import LogGroup, Survey, Table, survey
+from flopline.drafting.survey import LogGroup, Survey, Table, alike_left, survey
 from flopline.drafting.writing import CONVENTIONS, draft
 from flopline.errors import FloplineError
 from flopline.numbers import count
-from flopline.places import to_run
-from flopline.study import NAME, study_name
+from flopline.places import SCHEMAS, to_run
+from flopline.schema_sentences import did_you_mean
+from flopline.study import NAME, read_yaml, study_name
+from flopline.units import misread_targets, parse_flops
 
 LISTED = 10
 """Files that are neither log nor table and are named one by one."""
@@ -37,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "`_`, `.` and `-`, 100 at most: choose another."
             )
         study, table = (Path(f"config/studies/{name}{end}") for end in (".yaml", ".runs.csv"))
+        given = _given(options)
         surveyed = survey(folder, root)
         _print_survey(surveyed)
-        given = {key: getattr(options, key) for key in CONVENTIONS if getattr(options, key)}
         made = draft(surveyed, name, given, str(table), root)
         for path in [study, *([table] if made.run_table is not None else [])]:
             if (root / path).exists() and not options.force:
@@ -61,6 +64,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _given(options: Any) -> dict[str, object]:
+    """Those of CONVENTIONS that the user gave; FloplineError for one that no study may hold."""
+    allowed = read_yaml(SCHEMAS / "study.schema.yaml")["properties"]
+    given: dict[str, object] = {}
+    for key in CONVENTIONS:
+        value = getattr(options, key)
+        if not value:
+            continue
+        if key == "targets":
+            value = [_budget(text) for text in value]
+            for sentence in misread_targets(value):
+                raise FloplineError(sentence)
+        elif value not in (known := allowed[key]["enum"]):
+            option = f"--{key.replace('_', '-')}"
+            raise FloplineError(
+                f"{option} is {value!r}, which there is not{did_you_mean(value, known)}: choose "
+                f"one of {', '.join(known)}."
+            )
+        given[key] = value
+    return given
+
+
+def _budget(text: str) -> float:
+    flops = parse_flops(text)
+    if not 0 < flops < math.inf:
+        raise FloplineError(
+            f"the target {text!r} is no budget: write a number of FLOPs such as 1e22 (with a "
+            "decimal point), or '500 PF-days'."
+        )
+    return flops
+
+
 def _options(arguments: Sequence[str] | None) -> Any:
     parser = argparse.ArgumentParser(
         prog="python -m flopline.drafting",
@@ -70,7 +105,7 @@ def _options(arguments: Sequence[str] | None) -> Any:
     parser.add_argument("--name", help="name of the study; the folder's by default")
     parser.add_argument("--params-convention", help="total, non_embedding, active or decoder")
     parser.add_argument("--flops-convention", help="six_nd, supplied, ...")
-    parser.add_argument("--targets", type=float, nargs="+", help="budgets to decide for, in FLOPs")
+    parser.add_argument("--targets", nargs="+", help="budgets to decide for: 1e21, 500PF-days")
     parser.add_argument("--force", action="store_true", help="replace a study file that exists")
     return parser.parse_args(arguments)
 
@@ -88,10 +123,11 @@ def _print_survey(surveyed: Survey) -> None:
         first, more = alike[0], f" and {len(alike) - 1} like it" if len(alike) > 1 else ""
         rows = sum(table.rows for table in alike)
         print(f"  table of {count(rows, 'run')} {first.path}{more}: {', '.join(first.columns)}")
-    for path, reason in surveyed.left[:LISTED]:
-        print(f"  left: {path}: {reason}")
-    if len(surveyed.left) > LISTED:
-        print(f"  left: {len(surveyed.left) - LISTED} more files")
+    left = alike_left(surveyed.left)
+    for line in left[:LISTED]:
+        print(f"  left: {line}")
+    if len(left) > LISTED:
+        print(f"  left: {len(left) - LISTED} more kinds of files")
 
 
 def _alike(tables: Sequence[Table]) -> list[list[Table]]:

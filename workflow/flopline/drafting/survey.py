@@ -57,6 +57,7 @@ from flopline.sources import parts_of, run_name, split_places
 from flopline.study_document import ColumnMap, MappedColumn
 from flopline.tables import column_of, read_table, record_of
 from flopline.units import COUNTS
+from flopline.units import unit_of as count_unit
 from flopline.written_numbers import DECIMALS, is_rounded, parse_number, parse_plain
 
 PLACES: Final = ("step", "tokens", "flops")
@@ -154,9 +155,10 @@ class Table:
     """A table with one row per run: its path, columns, proposed map and number of rows.
 
     `ending_tells` says whether its name tells its format, as that of a run table must;
-    `row_columns` is the proposed map of what a logged row has, as tokens and the loss, and
-    `decimal` what parts the fractions of its numbers. `repeats` is a column by which runs go over
-    their data more than once.
+    `row_columns` is the proposed map of what a logged row has, as tokens and the loss,
+    `row_of_units` what a row of units below the header says by column, and `decimal` what parts
+    the fractions of its numbers. `repeats` is a column by which runs go over their data more than
+    once.
     """
 
     path: str
@@ -168,6 +170,7 @@ class Table:
     row_columns: Mapping[str, MappedColumn]
     decimal: str = "."
     repeats: str = ""
+    row_of_units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def holds_losses(self) -> bool:
@@ -217,7 +220,8 @@ def survey(folder: Path, root: Path) -> Survey:
             table = _result(path, relative) if name is None else None
             if table is None:
                 reason = str(refusal) if name else AIM if is_aim_store(path) else _unknown(path)
-                left.append((relative, reason))
+                beside = is_sidecar(relative) and path.suffix in (".yaml", ".yml")
+                left.append((relative, OF_RUNS if beside else reason))
                 continue
             name = table.format
         if table is not None:
@@ -358,7 +362,32 @@ def _as_table(path: Path, relative: str, name: str, names: Sequence[str]) -> Tab
     ending_tells = by_ending[:1] == [name]
     decimal = _decimal_of(table, columns_in(rows["loss"])) if "loss" in rows else DECIMALS[0]
     repeats = next((n for n in names if n.lower().endswith("epochs") and _more(table, n)), "")
-    return Table(relative, name, names, facts, len(table), ending_tells, rows, decimal, repeats)
+    units = _row_of_units(table, [*rows.values(), *facts.values()], decimal)
+    return Table(
+        relative, name, names, facts, len(table), ending_tells, rows, decimal, repeats, units
+    )
+
+
+def _row_of_units(
+    table: pd.DataFrame, specs: Sequence[MappedColumn], decimal: str
+) -> dict[str, str]:
+    """The units by column, where the first row says them and the row below it has the numbers."""
+    scaled = [_column(spec) for spec in specs if isinstance(spec, dict) and "times" in spec]
+    plain = [spec for spec in specs if not (isinstance(spec, dict) and "times" in spec)]
+    columns = dict.fromkeys([*scaled, *(one for spec in plain for one in columns_in(spec))])
+    units: dict[str, str] = {}
+    for name in columns:
+        cells = column_of(table, name)
+        if cells is None or len(cells) < 2:
+            continue
+        first, second = cells.iloc[:2]
+        if math.isnan(parse_number(second, decimal)):
+            continue
+        if not isinstance(first, str) or not math.isnan(parse_number(first, decimal)):
+            return {}
+        units[name] = first.strip()
+    said = any(count_unit(f"({unit})") is not None for unit in units.values())
+    return units if said else {}
 
 
 def _of_ends(names: Sequence[str]) -> dict[str, MappedColumn]:
@@ -632,11 +661,11 @@ def _anew(begun: Mapping[str, Sequence[float]], changing: Mapping[str, Changing]
         return []
     path, ends = next(iter(begun.items()))
     at = " and ".join(f"{end:,.0f}" for end in ends[:3])
-    more = f" and {len(begun) - 1} more like it" if len(begun) > 1 else ""
+    more = f", and so do {len(begun) - 1} more" if len(begun) > 1 else ""
     return [
-        f"{path}{more} begins again from its first step after {at}: it is read as one run that was "
-        "restarted, of which the last attempt counts; if these are several runs, put each into a "
-        "file of its own."
+        f"{path} begins again from its first step after {at}{more}: each is read as one run that "
+        "was restarted, of which the last attempt counts; if the attempts are several runs, put "
+        "each into a file of its own."
     ]
 
 
@@ -1037,6 +1066,8 @@ def _lossless(path: Path, names: Sequence[str]) -> str:
             "TensorBoard's export of one metric: give the folder of its event files instead, which "
             "is read as it is, or a file for each run in which the column Value is called loss"
         )
+    if not any(name.strip() for name in names):
+        return "but it holds no names and no values, as a run that ended at once: take it out"
     value = next((name for name in names if name.lower() == "value"), "")
     if value and is_loss(run_name(str(path))):
         return f"but no column is named like a loss: call its column {value} loss"
@@ -1047,8 +1078,19 @@ def _lossless(path: Path, names: Sequence[str]) -> str:
         )
     if names[:1] and names[0].startswith("#"):
         return (
-            f"but its first line, {names[0][:40]!r}, is a comment and no header: take the lines "
-            "that begin with # out of it, as by grep -v '^#'"
+            "but its first line is a comment and no header: take the lines that begin with # out "
+            f"of it, as by grep -v '^#' {path.name} > uncommented/{path.name}"
+        )
+    if len(names) > 1 and not any(math.isnan(parse_number(name)) for name in names):
+        return (
+            "but its first line holds numbers and no names: write a line above it that names each "
+            f"column, as step,tokens,train_loss,val_loss ({path.name} begins with "
+            f"{', '.join([*names][:10])})"
+        )
+    if len(names) == 1 and _has_more_cells_below(path):
+        return (
+            f"but its first line, {names[0][:40]!r}, is a title and no header: take the lines "
+            "above the header out of it"
         )
     listed = ", ".join([*names][:10])
     if len(names) > 2 and "step" in row_columns(names):
@@ -1056,7 +1098,21 @@ def _lossless(path: Path, names: Sequence[str]) -> str:
             f"but no column is named like a loss ({listed}): if each but the step is a run, write "
             "a row for each value with the columns run, step and loss, as pandas.melt does"
         )
-    return f"but no column is named like a loss ({listed})"
+    return (
+        f"but no column is named like a loss ({listed}): {RENAME}, as to "
+        f"{'run, params, tokens and val_loss' if len(names) > 2 else 'val_loss'}"
+    )
+
+
+RENAME: Final = "rename its columns in its first line"
+
+
+def _has_more_cells_below(path: Path) -> bool:
+    """Whether lines below the first are parted by marks that it has none of."""
+    first, *below = head_of(path, BEGIN).decode("utf-8", "replace").splitlines()[:4] or [""]
+    return any(
+        mark not in first and sum(mark in line for line in below) > 1 for mark in (",", ";", "\t")
+    )
 
 
 def _unknown(path: Path) -> str:
@@ -1071,10 +1127,17 @@ def _unknown(path: Path) -> str:
     except FloplineError as refusal:
         return str(refusal).removeprefix(f"{path} ").rstrip(".")
     if not keys:
+        begin = head_of(path, BEGIN) if path.is_file() else b""
+        if begin and is_binary(begin):
+            return "it is binary, and no format that is known fits it: save what it holds as CSV"
+        ruled = [line for line in begin.decode("utf-8", "replace").splitlines() if line[:1] == "|"]
+        if any(set(line) <= set("|-: ") and "-" in line for line in ruled):
+            return "it is a table of Markdown: save it as CSV, with commas for the bars and no rule"
         return plain
     return (
-        f"{plain}; most like a row of one is {line[:100]!r}: if it is, set `format: lines` and map "
-        f"its keys in source.columns ({', '.join(keys[:8])})"
+        f"{plain}; most like a row of one is {line[:100]!r}: if it is, write a study file with "
+        "`kind: logs` and `format: lines` in source, whose columns say which of its keys "
+        f"({', '.join(keys[:8])}) is the `step`, the `tokens` and the `loss` (docs/formats.md)"
     )
 
 
@@ -1122,6 +1185,22 @@ def runs_of(group: LogGroup) -> list[str]:
         return list(group.runs)
     names = {**run_names(group.paths), **group.pieces}
     return [names[path] for path in group.paths]
+
+
+def alike_left(left: Sequence[tuple[str, str]]) -> list[str]:
+    """Why files are left, each reason once with the first file, and how many more are like it."""
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for path, reason in left:
+        about = reason.replace(Path(path).name, "")
+        alike.setdefault(re.split(r"; | \(", about)[0], []).append((path, reason))
+    return [
+        f"{path}: {reason}{f' (and {len(more)} more like it)' if more else ''}"
+        for (path, reason), *more in alike.values()
+    ]
+
+
+OF_RUNS: Final = "it is no log: what a run is made with is looked for in it"
+"""Why a file is left that is named as trainers name those with the facts of a run."""
 
 
 def is_sidecar(path: str) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from flopline.clean.reasons import EPOCHS
@@ -35,6 +36,7 @@ from flopline.drafting.survey import (
     LogGroup,
     Survey,
     Table,
+    alike_left,
     runs_of,
 )
 from flopline.errors import FloplineError
@@ -45,16 +47,22 @@ from flopline.logs.key_values import is_loss
 from flopline.logs.reading import PLACE, columns_in, plain_columns
 from flopline.loss_units import BITS, PER_BYTE, unit_of, words
 from flopline.numbers import count
+from flopline.param_counts import column_for, said_by
 from flopline.sources import run_name
 from flopline.study import TODO
 from flopline.study_document import ColumnMap, MappedColumn
 from flopline.tables import column_of, read_table
+from flopline.units import COUNTS
+from flopline.units import unit_of as count_unit
 
 NO_TOKENS: Final = (
     "tokens of every run: no column is called like them; add one (steps times sequences of a batch "
     "times their length) or one with the FLOPs, and name it in source.columns"
 )
 """What is missing of a table that says neither tokens nor FLOPs."""
+
+DESCRIBE: Final = ": describe the lines of a text log in source.pattern (docs/formats.md)"
+"""The mend where the reason that a file is left names none."""
 
 NO_PARAMS: Final = (
     "params of every run: no column is called like them; name the one that holds them as "
@@ -106,9 +114,9 @@ def draft(
         return _of_table(tables, survey.groups, name, given, root)
     if survey.tables:
         raise FloplineError(_no_loss(survey.tables[0]))
+    mend = "" if all(":" in reason for _, reason in survey.left) and survey.left else DESCRIBE
     raise FloplineError(
-        f"{survey.folder} holds no log and no table with params and a loss ({_why(survey)}): "
-        "describe the lines of a text log in source.pattern (docs/formats.md)."
+        f"{survey.folder} holds no log and no table with params and a loss: {_why(survey)}{mend}."
     )
 
 
@@ -119,6 +127,13 @@ def _is_stray(group: LogGroup) -> bool:
 
 def _no_loss(table: Table) -> str:
     """That a table of runs names no loss, and the mend."""
+    likelihood = next((name for name in table.names if "lik" in name.lower()), None)
+    if likelihood is not None:
+        return (
+            f"{table.path} is a table of {count(table.rows, 'run')}, but none of its columns is a "
+            f"loss: if {likelihood} is a log-likelihood of a token, turn its sign in the file and "
+            "call it val_loss."
+        )
     return (
         f"{table.path} is a table of {count(table.rows, 'run')}, but none of its columns is named "
         f"like a loss ({', '.join([*table.names][:10])}): rename that with the losses, as to "
@@ -128,14 +143,7 @@ def _no_loss(table: Table) -> str:
 
 def _why(survey: Survey) -> str:
     """Why the files of a folder are no logs, each reason once."""
-    alike: dict[str, list[tuple[str, str]]] = {}
-    for path, reason in survey.left:
-        alike.setdefault(reason.partition("; ")[0], []).append((path, reason))
-    reasons = [
-        f"{path}: {reason}{f' (and {len(more)} more like it)' if more else ''}"
-        for (path, reason), *more in alike.values()
-    ]
-    return "; ".join(reasons[:3]) or "no file"
+    return "; ".join(alike_left(survey.left)[:3]) or "no file"
 
 
 def _of_logs(
@@ -174,7 +182,7 @@ def _of_logs(
     lines += _bits(group)
     if group.optional:
         lines.append(f"  optional: [{', '.join(group.optional)}]  # some logs lack it")
-    facts = _run_facts(group, paths, table, root)
+    facts = _run_facts(group, paths, table, root, str(given.get("params_convention", "")))
     notes += facts.notes
     lines += facts.lines
     run_table = None
@@ -252,7 +260,9 @@ class _RunFacts:
     by_split: bool
 
 
-def _run_facts(group: LogGroup, paths: Sequence[str], table: Table | None, root: Path) -> _RunFacts:
+def _run_facts(
+    group: LogGroup, paths: Sequence[str], table: Table | None, root: Path, convention: str
+) -> _RunFacts:
     """What is known of runs from a table, files beside the logs and the logs themselves."""
     pattern, names = name_pattern(paths), run_names(paths)
     by_split = len(set(names.values())) < len(paths) and (
@@ -279,7 +289,8 @@ def _run_facts(group: LogGroup, paths: Sequence[str], table: Table | None, root:
         ("from_log", {**group.fact_keys, **changed} if table is None else {}),
     ):
         fresh = {ours: key for ours, key in columns.items() if ours not in known}
-        first_count = next((one for one in PARAMS if one in fresh), None)
+        declared = next((one for one in PARAMS if said_by(one) == convention), "")
+        first_count = next((one for one in (declared, *PARAMS) if one in fresh), None)
         if first_count not in (None, "params") and "params" not in known:
             fresh = {
                 "params": fresh[first_count],
@@ -365,6 +376,18 @@ def _of_table(
             f"no column says tokens: they are the FLOPs of the budget, {_named(columns['flops'])}, "
             "by 6 params, if flops_convention is six_nd."
         )
+    missing = []
+    convention = str(given.get("params_convention", ""))
+    if counted := column_for(convention, table.names):
+        unit = count_unit(counted)
+        columns["params"] = counted if unit is None else {"column": counted, "times": unit}
+    elif "params" in columns and convention:
+        said = said_by(_named(columns["params"]))
+        if said not in ("", convention):
+            missing.append(
+                f"params: {_named(columns['params'])} says that it counts {said} params, and "
+                f"params_convention is {convention}: name the column of those in source.columns."
+            )
     for ours in ("params", "tokens"):
         others = other_counts(ours, table.names, columns[ours]) if ours in columns else []
         if others:
@@ -384,7 +407,11 @@ def _of_table(
             f"{table.repeats} says that some went over their data more than once: if it counts "
             "them once, add a column with the product."
         )
-    missing = [] if "tokens" in columns or "flops" in columns else [NO_TOKENS]
+    columns, row_of_units = _with_units(columns, table)
+    missing += row_of_units
+    exclude, unfinished = _unfinished(alike, columns, root)
+    notes += unfinished
+    missing += [] if "tokens" in columns or "flops" in columns else [NO_TOKENS]
     missing += [] if "params" in columns else [NO_PARAMS]
     lines = [
         f"# Drafted from {table.path}{more}: {rows_of_all} rows. Lines with TODO wait for you.",
@@ -407,7 +434,72 @@ def _of_table(
         *_declared(given, missing),
     ]
     lines += _loss_unit(unit_of(chosen), missing)
+    lines += exclude
     return Draft("\n".join([*lines, ""]), None, missing, notes)
+
+
+def _with_units(
+    columns: dict[str, MappedColumn], table: Table
+) -> tuple[dict[str, MappedColumn], list[str]]:
+    """The columns in the units that the row below the header says, and that it must go."""
+    if not table.row_of_units:
+        return columns, []
+    out = dict(columns)
+    for ours, spec in columns.items():
+        unit = count_unit(f"({table.row_of_units.get(_named(spec), '')})")
+        if ours in COUNTS and not isinstance(spec, dict) and unit is not None:
+            out[ours] = {"column": _named(spec), "times": unit}
+    units = ", ".join(f"{column} in {unit}" for column, unit in table.row_of_units.items())
+    return out, [
+        f"the row below the header of {table.path} holds units and no run ({units}): take it out "
+        "of the file, and see that `times` in source.columns says the same."
+    ]
+
+
+STOPPED: Final = frozenset(
+    {
+        "aborted", "cancelled", "canceled", "crashed", "diverged", "error", "failed", "interrupted",
+        "killed", "oom", "pending", "preempted", "preempting", "queued", "running", "timeout",
+    }
+)  # fmt: skip
+"""How trackers and schedulers call the state of a run that did not come to its end."""
+
+
+def _unfinished(
+    tables: Sequence[Table], columns: ColumnMap, root: Path
+) -> tuple[list[str], list[str]]:
+    """The lines that leave out runs whose state says that they did not end, and a sentence."""
+    run = columns.get("run")
+    states: dict[str, list[str]] = {}
+    named: list[str] = []
+    for table in tables:
+        content, _ = read_table(root / table.path, table.format)
+        names = column_of(content, run) if isinstance(run, str) else None
+        for column in (n for n in table.names if n.rpartition(".")[2].lower() in _OF_STATE):
+            cells = column_of(content, column)
+            if cells is None:
+                continue
+            text = cells.astype("string").fillna("").str.strip()
+            stopped = text.str.lower().isin(STOPPED).to_numpy(bool)
+            called = names.astype("string").fillna("") if names is not None else None
+            for at in np.flatnonzero(stopped).tolist():
+                sentence = f"{column} is {text.iloc[at]}"
+                states.setdefault(sentence, []).append("" if called is None else called.iloc[at])
+        named += [] if names is None else list(map(str, names))
+    left_out = [one for runs in states.values() for one in runs]
+    if not states:
+        return [], []
+    listed = "; ".join(f"{why} of {count(len(runs), 'run')}" for why, runs in states.items())
+    if any(named.count(one) != 1 for one in left_out) or len(set(left_out)) == len(named):
+        return [], [f"{listed}: leave those out that did not come to their end, by `exclude`."]
+    lines = ["", "exclude:  # check: told by their state"]
+    lines += [
+        f"  - {{runs: {_written(runs)}, reason: {_written(why)}}}" for why, runs in states.items()
+    ]
+    return lines, [f"{listed}: they are left out by `exclude`; take out of it those that ended."]
+
+
+_OF_STATE: Final = ("state", "status")
 
 
 def _alike(tables: Sequence[Table]) -> list[Table]:
@@ -493,7 +585,8 @@ def _way_to_steps(group: LogGroup) -> str:
         what = "which count from 0, " if group.counted_from_nought else ""
         return (
             f"write `tokens: {{column: {PLACE}, times: TOKENS_OF_AN_EPOCH}}` in source.columns if "
-            f"each row is an epoch ({what}{PLACE} counts rows from 1), or `step: {PLACE}` if a step"
+            f"each row is an epoch ({what}{PLACE} counts rows from 1), which needs no "
+            f"batch_tokens, or `step: {PLACE}` if a step, which does"
         )
     way = "name the column in source.columns, or take the split without steps out of `loss`"
     return f"{way}; or read {EPOCHS}" if EPOCH in group.names else way

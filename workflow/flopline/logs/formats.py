@@ -198,7 +198,7 @@ FORMATS: Final[dict[str, Format]] = {
         ),
         Format(
             "wandb_chart",
-            "a header with `RUN - METRIC` and its `__MIN` and `__MAX`",
+            "a header with `RUN - METRIC` for several runs, as a rule with `__MIN` and `__MAX`",
             "an exported Weights & Biases chart; the ranges of sampled values are left alone",
             Columns.STUDY_LOSS,
             several_runs=True,

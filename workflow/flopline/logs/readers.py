@@ -31,6 +31,7 @@ from flopline.logs.reading import (
     joined,
     plain_columns,
     scaled,
+    with_last_step,
     with_neighbours,
 )
 from flopline.loss_units import NATS
@@ -81,7 +82,7 @@ def read_log(
     factors = plain_columns(columns)[1] if columns else {}
     readings = list(read_batches(path, wish, format_name, facts))
     reading = joined(readings, facts)
-    return replace(reading, rows=scaled(with_neighbours(reading), factors))
+    return replace(reading, rows=scaled(with_neighbours(with_last_step(reading)), factors))
 
 
 def read_batches(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -304,6 +304,30 @@ def with_neighbours(reading: Reading) -> pd.DataFrame:
         low, high = (at[name, which].to_numpy(dtype=float) for which in ("min", "max"))
         out[name] = rows[name].where(rows[name].notna(), np.where(low == high, low, np.nan))
     return out
+
+
+def with_last_step(reading: Reading) -> Reading:
+    """The same, its loss of a whole run placed with the last row of the log.
+
+    That is the only row of its split, behind all rows that have a position, of a log of one run.
+    """
+    rows = reading.rows
+    clock = next((name for name in ("step", "tokens") if name in rows), None)
+    if clock is None or "run" in rows or not rows[clock].isna().any():
+        return reading
+    places = [name for name in ("step", *BESIDE) if name in rows]
+    placed = rows[places].notna().any(axis=1)
+    if not placed.any():
+        return reading
+    split = rows["split"].astype("string").fillna("")
+    last = rows[placed].iloc[-1]
+    lone = ~split.duplicated(keep=False) & ~placed & (rows["line"] > last["line"])
+    if not lone.any():
+        return reading
+    out = rows.copy(deep=False)
+    for name in places:
+        out[name] = rows[name].where(~lone, last[name])
+    return replace(reading, rows=out)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ left alone. The first column is the x axis.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,8 @@ import pandas as pd
 
 from flopline.errors import FloplineError
 from flopline.logs import delimited
+from flopline.logs.formats import SPLIT_FOLDERS
+from flopline.logs.key_values import is_loss
 from flopline.logs.reading import BATCH, NOT_PARSED, LogFacts, PlainColumn, Raw, Wish
 from flopline.places import command
 
@@ -26,10 +28,24 @@ _OF_TIME: Final = re.compile(r"time|hours|minutes|seconds|date", re.IGNORECASE)
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether the header has a column `RUN - METRIC` with its `__MIN` and `__MAX`."""
+    """Whether the header has `RUN - METRIC` with `__MIN` and `__MAX`, or a loss of several runs."""
     complete_lines = head[: head.rfind(b"\n") + 1] or head
     header = delimited.header_of(complete_lines, ",")
-    return any(_BETWEEN in name and all(name + end in header for end in _RANGES) for name in header)
+    ranged = any(
+        _BETWEEN in name and all(name + end in header for end in _RANGES) for name in header
+    )
+    return ranged or _is_of_runs(header[1:])
+
+
+def _is_of_runs(columns: Sequence[str]) -> bool:
+    """Whether all columns hold one loss of runs, as `12M - val_loss`, and no splits of one run."""
+    pairs = [name.rsplit(_BETWEEN, 1) for name in columns]
+    if len(pairs) < 2 or any(len(pair) < 2 for pair in pairs):
+        return False
+    metrics = {pair[-1].strip() for pair in pairs}
+    runs = {pair[0].strip() for pair in pairs}
+    one_loss = len(metrics) == 1 and is_loss(next(iter(metrics)))
+    return one_loss and len(runs) == len(pairs) and runs.isdisjoint(SPLIT_FOLDERS)
 
 
 def read(path: Path, wish: Wish, facts: LogFacts) -> Iterator[Raw]:

@@ -105,7 +105,7 @@ def write_sealed(document: Mapping[str, Any], path: Path) -> None:
     if path.exists():
         raise FloplineError(
             f"{path} is sealed already and is never written over: name another file with "
-            "FILE=path/to/file.json."
+            "--file path/to/file.json (of make: FILE=path/to/file.json)."
         )
     with replacing(path) as part:
         part.parent.mkdir(parents=True, exist_ok=True)

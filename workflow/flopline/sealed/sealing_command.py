@@ -110,7 +110,7 @@ def _forecast(study: StudyDocument, options: Any, root: Path) -> Iterator[str]:
     if (root / path).exists():
         raise FloplineError(
             f"{path} is sealed already and is never written over: name another file with "
-            "FILE=path/to/file.json."
+            "--file path/to/file.json (of make: FILE=path/to/file.json)."
         )
     files = result_files(study, root)
     results = study_results(study, root)
