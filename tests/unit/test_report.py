@@ -242,7 +242,7 @@ def test_the_choice_and_the_rule_stand_below_the_answer(read: Reader) -> None:
     assert FAMILIES in words
     assert "Chosen by held-out budgets" in words
     assert "No family wins clearly" in words
-    assert "by these runs another may be the better one" in words.partition("How sure is")[0]
+    assert "By these runs another may be the better one" in words.partition("How sure is")[0]
 
 
 @pytest.mark.parametrize(
