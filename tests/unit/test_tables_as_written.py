@@ -464,6 +464,13 @@ def test_a_column_that_counts_other_params_than_declared_is_refused(tmp_path: Pa
     ]  # fmt: skip
 
 
+def test_all_params_of_a_model_without_experts_may_be_called_active() -> None:
+    study: Any = {"params_convention": "total", "source": {"columns": {"params": "params_active"}}}
+    assert not list(misfits(study))
+    study["params_convention"] = "non_embedding"
+    assert list(misfits(study))
+
+
 def test_runs_that_a_tracker_calls_crashed_are_left_out(tmp_path: Path) -> None:
     states = ["finished", "crashed", "finished", "Failed"]
     rows = [f"{row},{s}\n" for row, s in zip(FINISHED.splitlines(), states, strict=True)]

@@ -16,6 +16,9 @@ _COUNTS: Final = {
 }
 """The words for what is counted, by params_convention; the first that is there tells it."""
 
+DENSE: Final = ("active", "total")
+"""A count and what it may be declared as: of a model without experts all params are active."""
+
 _OF_PARAMS: Final = re.compile(r"param")
 
 
@@ -37,7 +40,7 @@ def misfits(study: StudyDocument) -> Iterator[str]:
     for name, place in places(study["source"]):
         said = said_by(place.column)
         if name == "params" and said not in ("", declared) and not place.gives_unit:
-            if declared not in _COUNTS:
+            if declared not in _COUNTS or (said, declared) == DENSE:
                 continue
             yield (
                 f"params_convention is {declared}, and the column '{place.column}' ({place.key}."
